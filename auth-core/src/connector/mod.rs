@@ -1,0 +1,229 @@
+//! WHO: the only place that can make a [`VerifiedIdentity`].
+//!
+//! A connector checks what a person presented (a password against a directory, an assertion,
+//! an ID token) and says who that is at that connector. Whether the person may come in is
+//! decided later, by [`crate::account`].
+
+#[cfg(feature = "ldap")]
+pub mod ldap;
+pub mod password;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+/// Id of the built-in connector of local passwords.
+pub const LOCAL: &str = "local";
+
+/// What a connector says of a person beside the stable subject. Plain data, not a proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// User name at the connector.
+    pub username: String,
+    /// E-mail address.
+    pub email: Option<String>,
+    /// Whether the connector vouches for the address.
+    pub email_verified: bool,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// Nickname or display name.
+    pub nickname: Option<String>,
+    /// Position, e.g. a job title.
+    pub position: Option<String>,
+    /// BCP 47 language tag.
+    pub locale: Option<String>,
+    /// Group names or DNs, as the connector gives them.
+    pub groups: Vec<String>,
+    /// Roles by the connector's own filters: `guest`, `administrator`; none means `member`.
+    pub roles: Vec<String>,
+    /// Further mapped attributes, by claim name.
+    pub claims: BTreeMap<String, Vec<String>>,
+}
+
+/// Proof that a connector verified who somebody is, just now.
+///
+/// Only the connectors of this module can make one, and only at the end of their check.
+///
+/// ```compile_fail
+/// use auth_core::connector::{Profile, VerifiedIdentity};
+/// let forged = VerifiedIdentity {
+///     connector: "corp".into(),
+///     subject: "x".into(),
+///     profile: Profile::default(),
+///     amr: vec![],
+///     at: auth_core::clock::Timestamp::from_millis(0),
+/// };
+/// ```
+///
+/// ```compile_fail
+/// let forged: auth_core::connector::VerifiedIdentity = serde_json::from_str("{}").unwrap();
+/// ```
+#[derive(Debug)]
+pub struct VerifiedIdentity {
+    connector: String,
+    subject: String,
+    profile: Profile,
+    amr: Vec<String>,
+    at: Timestamp,
+}
+
+impl VerifiedIdentity {
+    fn new(
+        connector: &str,
+        subject: String,
+        profile: Profile,
+        amr: &[&str],
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            connector: connector.to_owned(),
+            subject,
+            profile,
+            amr: amr.iter().map(|&method| method.to_owned()).collect(),
+            at,
+        }
+    }
+
+    /// The connector that verified it.
+    #[must_use]
+    pub fn connector(&self) -> &str {
+        &self.connector
+    }
+
+    /// The stable subject at that connector.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// What else the connector says of the person.
+    #[must_use]
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// How it was verified, RFC 8176.
+    #[must_use]
+    pub fn amr(&self) -> &[String] {
+        &self.amr
+    }
+
+    /// When it was verified.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
+/// Why a connector refused what was presented. The person sees one neutral text for all of them;
+/// the word goes into the audit event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Account expired at the connector.
+    AccountExpired,
+    /// Disabled at the connector.
+    AccountDisabled,
+    /// Locked at the connector.
+    AccountLocked,
+    /// More than one entry matches what was typed.
+    AmbiguousUser,
+    /// Empty password, refused before any bind (RFC 4513 section 5.1.2).
+    EmptyPassword,
+    /// Logon not permitted at this time.
+    LogonHours,
+    /// What was typed cannot be a user name or password: NUL, or far too long.
+    MalformedInput,
+    /// The entry has no value for the id attribute, so no stable subject.
+    MissingId,
+    /// The entry lacks another attribute that the mapping needs, e.g. a user name.
+    MissingAttribute,
+    /// Right password, but it has to be changed at the connector first.
+    PasswordMustChange,
+    /// Right password, but it expired.
+    PasswordExpired,
+    /// Nobody has that name.
+    UnknownUser,
+    /// Logon not permitted from this workstation.
+    Workstation,
+    /// Wrong password.
+    WrongPassword,
+}
+
+impl Refusal {
+    /// The word in the audit trail.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountExpired => "account_expired",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountLocked => "account_locked",
+            Self::AmbiguousUser => "ambiguous_user",
+            Self::EmptyPassword => "empty_password",
+            Self::LogonHours => "logon_hours",
+            Self::MalformedInput => "malformed_input",
+            Self::MissingId => "missing_id",
+            Self::MissingAttribute => "missing_attribute",
+            Self::PasswordMustChange => "password_must_change",
+            Self::PasswordExpired => "password_expired",
+            Self::UnknownUser => "unknown_user",
+            Self::Workstation => "workstation",
+            Self::WrongPassword => "wrong_password",
+        }
+    }
+}
+
+/// Why a connector gave no identity.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectorError {
+    /// The credentials were judged and refused.
+    #[error("refused: {}", reason.as_str())]
+    Refused {
+        /// The exact reason.
+        reason: Refusal,
+        /// More for the audit event, e.g. the two DNs that matched. Never a secret.
+        detail: Option<String>,
+    },
+    /// The connector could not judge: down, busy, timed out, misconfigured. Not a wrong guess.
+    #[error("{reason}: {message}")]
+    Unavailable {
+        /// The word in the audit trail, e.g. `directory_unavailable`, `directory_timeout`.
+        reason: &'static str,
+        /// What exactly happened, for the log.
+        message: String,
+    },
+}
+
+impl ConnectorError {
+    /// A plain refusal.
+    #[must_use]
+    pub const fn refused(reason: Refusal) -> Self {
+        Self::Refused { reason, detail: None }
+    }
+
+    /// The word in the audit trail.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused { reason, .. } => reason.as_str(),
+            Self::Unavailable { reason, .. } => reason,
+        }
+    }
+}
+
+/// What a connector says when it is asked again about a person it verified before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recheck {
+    /// Still there and allowed; the profile may have changed.
+    Present(Box<Profile>),
+    /// Gone, disabled, expired or out of the filter: `reason` is the audit word.
+    Gone {
+        /// Why, e.g. `gone`, `account_disabled`.
+        reason: &'static str,
+    },
+}

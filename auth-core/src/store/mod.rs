@@ -1,0 +1,102 @@
+//! What the broker needs of a store: async traits over plain `…Record` structs.
+//!
+//! A record is data (hashes and sealed bytes only); the core alone turns a record that it found
+//! by hash into a proof type. Nothing here decides: a method that changes state is one atomic
+//! step that either happened wholly, with its audit events in the same transaction, or not at
+//! all. What a method answered is durable.
+//!
+//! Backends: [`memory`] (tests and embedding), SQLite and PostgreSQL in `auth-store`. All pass
+//! the conformance suite, which the feature `test-support` opens as `conformance`.
+
+mod accounts;
+mod audit;
+#[cfg(any(test, feature = "test-support"))]
+pub mod conformance;
+mod factors;
+mod keys;
+mod logins;
+pub mod memory;
+mod replay;
+mod sessions;
+mod throttle;
+mod tokens;
+
+use async_trait::async_trait;
+
+pub use accounts::{
+    AccountId, AccountPage, AccountRecord, AccountStore, IdentityRecord, NewAccount, PasswordRecord,
+};
+pub use audit::{AuditEntry, AuditQuery, AuditStore};
+pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeRecord};
+pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
+pub use logins::{LoginCompletion, LoginRecord, LoginStore};
+pub use replay::ReplayStore;
+pub use sessions::{
+    CookieRecord, Revocation, RevocationScope, SessionFilter, SessionId, SessionRecord,
+    SessionStore,
+};
+pub use throttle::{Attempt, ThrottleRule, ThrottleStore};
+pub use tokens::{
+    AccessTokenRecord, AccessTokenStatus, CodeRecord, CodeRedemption, RefreshRotation,
+    RefreshTokenRecord, RefreshTokenStatus, TokenIssue, TokenStore,
+};
+
+use crate::clock::Timestamp;
+
+/// Why a store call did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A unique value is taken, e.g. `username` or `email`. Nothing was changed.
+    #[error("{field} is already in use by another record")]
+    Conflict {
+        /// The field whose value is taken.
+        field: &'static str,
+    },
+    /// The backend cannot be reached, is full or timed out. Nothing was changed, or the caller
+    /// was not told that it was; a retry may succeed.
+    #[error("store unavailable: {message}")]
+    Unavailable {
+        /// What the backend said.
+        message: String,
+    },
+    /// A row cannot be read back: damaged, or written by something else.
+    #[error("store corrupt: {message}")]
+    Corrupt {
+        /// Which row and why.
+        message: String,
+    },
+    /// The schema is newer than this program, or a migration was altered.
+    #[error("store schema: {message}")]
+    Schema {
+        /// What was found and what is known.
+        message: String,
+    },
+}
+
+/// The whole store. Every backend implements it; the broker holds an `Arc<dyn Store>`.
+#[async_trait]
+pub trait Store:
+    AccountStore
+    + AuditStore
+    + FactorStore
+    + KeyStore
+    + LoginStore
+    + ReplayStore
+    + SessionStore
+    + ThrottleStore
+    + TokenStore
+{
+    /// Answers when the store can read and write; for readiness.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Removes what has expired before `now`: logins, codes, tokens, cookies, ended sessions,
+    /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
+    async fn purge(&self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Finishes what is under way and closes. Further calls fail with `Unavailable`.
+    async fn close(&self);
+
+    /// Name of the backend: `memory`, `sqlite` or `postgres`; a label in metrics and logs.
+    fn backend(&self) -> &'static str;
+}

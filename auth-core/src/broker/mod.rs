@@ -1,1 +1,3 @@
-//! Not written yet.
+//! The shell: load, decide, save, audit. No rules of its own.
+
+pub mod provider;

@@ -1,1 +1,3 @@
-fn main() {}
+//! Behaviour tests against real programs.
+
+mod login_ldap;

@@ -1,1 +1,3 @@
-//! placeholder
+//! Harness of the behaviour tests in `behaviour/`.
+
+pub mod harness;

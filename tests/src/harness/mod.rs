@@ -1,0 +1,4 @@
+//! Programs that the behaviour tests start: each on free ports, in a folder of its own, ended when
+//! its value is dropped.
+
+pub mod slapd;

@@ -3,3 +3,4 @@
 
 mod architecture;
 mod browser_works;
+mod login_ldap;

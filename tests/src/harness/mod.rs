@@ -9,6 +9,7 @@ pub mod http;
 pub mod oidc;
 pub mod port;
 pub mod process;
+pub mod slapd;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -5,7 +5,8 @@ use crate::account::{InvalidName, email_key, normalise, validate_username};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::LOCAL;
-use crate::connector::password::PasswordRules;
+use crate::connector::password::{PasswordRules, PoolError, own_words};
+use crate::factor::MfaPolicy;
 use crate::secret::Secret;
 use crate::store::{
     AccountId, AccountPage, AccountRecord, FactorRecord, IdentityRecord, NewAccount, PasswordRecord,
@@ -130,12 +131,6 @@ impl Broker {
             None => None,
         };
         let id = AccountId(self.new_id(now));
-        let password = match new.password {
-            Some(password) => {
-                Some(self.new_password(id, password, &username, email.as_deref(), rules, now).await?)
-            }
-            None => None,
-        };
         let account = AccountRecord {
             id,
             numeric_id: 0,
@@ -158,6 +153,13 @@ impl Broker {
             last_login_at: None,
             checked_at: None,
             version: 0,
+        };
+        let password = match new.password {
+            Some(password) => {
+                let words = own_words(&account);
+                Some(self.new_password(id, password, &words, rules, now).await?)
+            }
+            None => None,
         };
         let identity = IdentityRecord {
             connector: LOCAL.to_owned(),
@@ -201,16 +203,8 @@ impl Broker {
                 ),
             ));
         }
-        let record = self
-            .new_password(
-                account.id,
-                password,
-                &account.username,
-                account.email.as_deref(),
-                rules,
-                now,
-            )
-            .await?;
+        let words = own_words(&account);
+        let record = self.new_password(account.id, password, &words, rules, now).await?;
         let event = |name: &str| {
             AuditRecord::new(now, name)
                 .account(&account.username)
@@ -230,21 +224,19 @@ impl Broker {
         &self,
         account: AccountId,
         password: Secret,
-        username: &str,
-        email: Option<&str>,
+        own_words: &[String],
         rules: &PasswordRules,
         now: Timestamp,
     ) -> Result<PasswordRecord, BrokerError> {
         let Some(local) = &self.connectors.local else {
             return Err(invalid("password.enabled", "is false, so no account can have a password"));
         };
+        let second_factor = self.settings.mfa.policy == MfaPolicy::Required;
         rules
-            .check(&password, username, email)
+            .check(&password, own_words, second_factor)
             .map_err(|error| invalid("password", &error.to_string()))?;
-        let hash = local.hash(password).await.map_err(|error| match error {
-            crate::connector::ConnectorError::Unavailable { reason: "hash_queue_full", .. } => {
-                BrokerError::Busy
-            }
+        let hash = local.pool().hash(password).await.map_err(|error| match error {
+            PoolError::Busy => BrokerError::Busy,
             other => BrokerError::Internal(other.to_string()),
         })?;
         Ok(PasswordRecord { account, hash, changed_at: now })

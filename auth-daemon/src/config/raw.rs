@@ -1,0 +1,53 @@
+//! What may be written in the file: all sections together.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::sections::admin::RawAdmin;
+use super::sections::client::RawClient;
+use super::sections::directory::RawDirectory;
+use super::sections::keys::RawKeys;
+use super::sections::listen::RawListen;
+use super::sections::mfa::RawMfa;
+use super::sections::oidc::RawOidc;
+use super::sections::password::RawPassword;
+use super::sections::saml::RawSaml;
+use super::sections::session::RawSession;
+use super::sections::storage::RawStorage;
+use super::sections::throttle::RawThrottle;
+
+/// Configuration of auth-daemon.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "auth-daemon configuration")]
+pub(super) struct RawConfig {
+    /// Scheme and host (and port) under which browsers and clients reach the daemon, without a
+    /// path: the issuer, and the start of every URL it hands out. https; http for localhost and
+    /// loopback addresses only.
+    #[schemars(extend("x-required" = true))]
+    pub(super) public_url: Option<String>,
+    /// Where the daemon listens, and whose forwarded headers it believes.
+    pub(super) listen: RawListen,
+    /// The SQLite file or PostgreSQL database.
+    pub(super) storage: RawStorage,
+    /// The ring of sealing keys.
+    pub(super) keys: RawKeys,
+    /// How long sessions last.
+    pub(super) session: RawSession,
+    /// Accounts with a local password.
+    pub(super) password: RawPassword,
+    /// How guesses at passwords and codes are slowed down.
+    pub(super) throttle: RawThrottle,
+    /// Who needs a second factor.
+    pub(super) mfa: RawMfa,
+    /// LDAP and Active Directory servers that people sign in against.
+    pub(super) directory: Vec<RawDirectory>,
+    /// SAML 2.0 identity providers. Not available in this version.
+    pub(super) saml: Vec<RawSaml>,
+    /// OpenID providers that people sign in with. Not available in this version.
+    pub(super) oidc: Vec<RawOidc>,
+    /// Chat servers and other relying parties.
+    pub(super) client: Vec<RawClient>,
+    /// Who administers the broker.
+    pub(super) admin: RawAdmin,
+}

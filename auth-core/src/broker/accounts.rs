@@ -32,6 +32,8 @@ pub struct NewLocalAccount {
     pub locale: Option<String>,
     /// Roles; none means `member`.
     pub roles: Vec<String>,
+    /// Groups as claims for clients.
+    pub groups: Vec<String>,
     /// Password; an account without one cannot sign in by itself.
     pub password: Option<Secret>,
 }
@@ -147,7 +149,7 @@ impl Broker {
             active: true,
             inactive_reason: None,
             roles: if new.roles.is_empty() { vec!["member".to_owned()] } else { new.roles },
-            groups: Vec::new(),
+            groups: new.groups,
             created_at: now,
             updated_at: now,
             last_login_at: None,

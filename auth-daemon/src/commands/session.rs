@@ -4,15 +4,34 @@ use auth_core::broker::sessions::RevokeTarget;
 use auth_core::store::{AccountId, SessionFilter, SessionId, SessionRecord};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::path::Path;
 
-use super::Context;
-use super::output;
+use super::{Context, with_context};
+use crate::cli::SessionCommand;
 use crate::exit::Exit;
+use crate::output;
 
 const PAGE: usize = 1000;
 
+/// Runs `session …`.
+pub(crate) async fn run(command: SessionCommand, file: Option<&Path>) -> anyhow::Result<Exit> {
+    with_context(file, async |context| match command {
+        SessionCommand::List { user, json } => list(context, user.as_deref(), json).await,
+        SessionCommand::Revoke { session, user, all: _, dry_run, json } => {
+            let which = match (&session, &user) {
+                (Some(id), _) => Which::One(id),
+                (None, Some(name)) => Which::User(name),
+                // The command line asks for one of the three.
+                (None, None) => Which::All,
+            };
+            revoke(context, which, dry_run, json).await
+        }
+    })
+    .await
+}
+
 /// `session list [--user NAME]`.
-pub(crate) async fn list(
+async fn list(
     context: &Context,
     user: Option<&str>,
     as_json: bool,
@@ -23,12 +42,12 @@ pub(crate) async fn list(
     };
     let rows = live(context, account).await?;
     if as_json {
-        output::json(&Value::Array(rows))?;
+        output::json(&Value::Array(rows));
     } else {
-        output::table(
+        output::rows(
             &["id", "account", "client", "kind", "created_at", "last_seen_at", "expires_at", "ip"],
             &rows,
-        )?;
+        );
     }
     Ok(Exit::Done)
 }
@@ -71,7 +90,7 @@ fn object(session: &SessionRecord, account: &str) -> Value {
 }
 
 /// What `session revoke` ends.
-pub(crate) enum Which<'a> {
+enum Which<'a> {
     /// One, by its handle.
     One(&'a str),
     /// All of an account.
@@ -81,7 +100,7 @@ pub(crate) enum Which<'a> {
 }
 
 /// `session revoke ID | --user NAME | --all`.
-pub(crate) async fn revoke(
+async fn revoke(
     context: &Context,
     which: Which<'_>,
     dry_run: bool,
@@ -111,18 +130,18 @@ pub(crate) async fn revoke(
             .into_iter()
             .filter(|row| only.as_deref().is_none_or(|id| row["id"] == id))
             .collect();
-        output::note(&format!("{} sessions would be ended", rows.len()));
+        output::message(&format!("{} sessions would be ended", rows.len()));
         if as_json {
-            output::json(&Value::Array(rows))?;
+            output::json(&Value::Array(rows));
         }
         return Ok(Exit::Done);
     }
     let ended =
         context.broker.revoke_sessions(target, "administrator", &context.origin).await?;
     if as_json {
-        output::json(&json!({ "revoked": ended.len() }))?;
+        output::json(&json!({ "revoked": ended.len() }));
     } else {
-        output::note(&format!("{} sessions are ended", ended.len()));
+        output::message(&format!("{} sessions are ended", ended.len()));
     }
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! `user …`: accounts.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
 
 use anyhow::Context as _;
 use auth_core::broker::accounts::{AccountDetails, NewLocalAccount};
@@ -8,15 +9,47 @@ use auth_core::secret::Secret;
 use auth_core::store::AccountPage;
 use serde_json::{Value, json};
 
-use super::Context;
-use super::output;
+use super::{Context, not_available, with_context};
+use crate::cli::{CreateUser, UserCommand};
 use crate::exit::Exit;
+use crate::output;
 
 /// Accounts that one page of the store's listing holds.
 const PAGE: usize = 500;
 
+/// Runs `user …`.
+pub(crate) async fn run(command: UserCommand, file: Option<&Path>) -> anyhow::Result<Exit> {
+    match command {
+        UserCommand::Link { .. } => Ok(not_available("user link")),
+        UserCommand::Unlink { .. } => Ok(not_available("user unlink")),
+        UserCommand::Migrate { .. } => Ok(not_available("user migrate")),
+        UserCommand::Import { .. } => Ok(not_available("user import")),
+        UserCommand::Export { .. } => Ok(not_available("user export")),
+        command => with_context(file, async |context| dispatch(command, context).await).await,
+    }
+}
+
+async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exit> {
+    match command {
+        UserCommand::List { json } => list(context, json).await,
+        UserCommand::Show { name, json } => show(context, &name, json).await,
+        UserCommand::Create(arguments) => create(context, arguments).await,
+        UserCommand::Disable { name, dry_run, json } => {
+            set_active(context, &name, false, dry_run, json).await
+        }
+        UserCommand::Enable { name, json } => set_active(context, &name, true, false, json).await,
+        UserCommand::SetPassword { name, password_stdin, json } => {
+            set_password(context, &name, password_stdin, json).await
+        }
+        UserCommand::ResetMfa { name, dry_run, json } => {
+            reset_mfa(context, &name, dry_run, json).await
+        }
+        _ => Ok(not_available("user")),
+    }
+}
+
 /// `user list`.
-pub(crate) async fn list(context: &Context, as_json: bool) -> anyhow::Result<Exit> {
+async fn list(context: &Context, as_json: bool) -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     let mut after = None;
     loop {
@@ -31,114 +64,119 @@ pub(crate) async fn list(context: &Context, as_json: bool) -> anyhow::Result<Exi
         }
     }
     if as_json {
-        output::json(&Value::Array(rows))?;
+        output::json(&Value::Array(rows));
     } else {
-        output::table(
+        output::rows(
             &["username", "email", "active", "roles", "identities", "factors", "last_login_at"],
             &rows,
-        )?;
+        );
     }
     Ok(Exit::Done)
 }
 
 /// `user show NAME`.
-pub(crate) async fn show(context: &Context, name: &str, as_json: bool) -> anyhow::Result<Exit> {
+async fn show(context: &Context, name: &str, as_json: bool) -> anyhow::Result<Exit> {
     let object = object(&context.broker.show_account(name).await?);
-    if as_json { output::json(&object)? } else { output::facts(&object)? }
+    if as_json { output::json(&object) } else { output::facts(&object) }
     Ok(Exit::Done)
 }
 
 /// `user create`.
-pub(crate) async fn create(
-    context: &Context,
-    mut new: NewLocalAccount,
-    password_stdin: bool,
-    no_password: bool,
-    as_json: bool,
-) -> anyhow::Result<Exit> {
-    if !no_password {
-        new.password = Some(read_new_password(password_stdin)?);
-    }
-    let account = context
-        .broker
-        .create_local_account(new, &context.password_rules, &context.origin)
-        .await?;
-    if as_json {
-        output::json(&object(&context.broker.show_account(&account.id.to_string()).await?))?;
+async fn create(context: &Context, arguments: CreateUser) -> anyhow::Result<Exit> {
+    let password = if arguments.password_stdin || std::io::stdin().is_terminal() {
+        Some(read_new_password(arguments.password_stdin)?)
     } else {
-        output::note(&format!("created {} ({})", account.username, account.id));
+        None
+    };
+    let new = NewLocalAccount {
+        username: arguments.name,
+        email: arguments.email,
+        first_name: arguments.first_name,
+        last_name: arguments.last_name,
+        nickname: arguments.nickname,
+        position: arguments.position,
+        locale: arguments.locale,
+        roles: arguments.roles,
+        groups: arguments.groups,
+        password,
+    };
+    let broker = &context.broker;
+    let account =
+        broker.create_local_account(new, &context.password_rules, &context.origin).await?;
+    if arguments.json {
+        output::json(&object(&broker.show_account(&account.id.to_string()).await?));
+    } else {
+        output::message(&format!("created {} ({})", account.username, account.id));
     }
     Ok(Exit::Done)
 }
 
 /// `user disable|enable NAME`.
-pub(crate) async fn set_active(
+async fn set_active(
     context: &Context,
     name: &str,
     active: bool,
     dry_run: bool,
+    as_json: bool,
 ) -> anyhow::Result<Exit> {
     let word = if active { "enabled" } else { "disabled" };
     let account = context.broker.find_account(name).await?;
-    if account.active == active {
-        output::note(&format!("{} is {word} already", account.username));
-        return Ok(Exit::Done);
+    let changes = account.active != active;
+    if changes && !dry_run {
+        context.broker.set_active(name, active, &context.origin).await?;
     }
-    if dry_run {
-        output::note(&format!("{} would be {word}", account.username));
-        return Ok(Exit::Done);
-    }
-    context.broker.set_active(name, active, &context.origin).await?;
-    let ended = if active { "" } else { "; the account's sessions are ended" };
-    output::note(&format!("{} is {word}{ended}", account.username));
-    Ok(Exit::Done)
+    let ended = if active { "" } else { ", its sessions are ended" };
+    output::message(&match (changes, dry_run) {
+        (false, _) => format!("{} is {word} already", account.username),
+        (true, true) => format!("{} would be {word}", account.username),
+        (true, false) => format!("{} is {word}{ended}", account.username),
+    });
+    answer(context, name, as_json).await
 }
 
 /// `user set-password NAME`.
-pub(crate) async fn set_password(
+async fn set_password(
     context: &Context,
     name: &str,
     password_stdin: bool,
-    dry_run: bool,
+    as_json: bool,
 ) -> anyhow::Result<Exit> {
     let account = context.broker.find_account(name).await?;
-    if dry_run {
-        output::note(&format!(
-            "the password of {} would be replaced and its sessions ended",
-            account.username
-        ));
-        return Ok(Exit::Done);
-    }
     let password = read_new_password(password_stdin)?;
     let origin = &context.origin;
     context.broker.set_password(name, password, &context.password_rules, origin).await?;
-    output::note(&format!(
-        "the password of {} is replaced and its sessions are ended",
+    output::message(&format!(
+        "the password of {} is replaced, its sessions are ended",
         account.username
     ));
-    Ok(Exit::Done)
+    answer(context, name, as_json).await
 }
 
 /// `user reset-mfa NAME`.
-pub(crate) async fn reset_mfa(
+async fn reset_mfa(
     context: &Context,
     name: &str,
     dry_run: bool,
+    as_json: bool,
 ) -> anyhow::Result<Exit> {
     let details = context.broker.show_account(name).await?;
+    let username = &details.account.username;
     if dry_run {
-        output::note(&format!(
-            "{} second factors of {} would be removed",
-            details.factors.len(),
-            details.account.username
+        let count = details.factors.len();
+        output::message(&format!("{count} second factors of {username} would be removed"));
+    } else {
+        let removed = context.broker.reset_factors(name, &context.origin).await?;
+        output::message(&format!(
+            "{removed} second factors of {username} and its recovery codes are removed"
         ));
-        return Ok(Exit::Done);
     }
-    let removed = context.broker.reset_factors(name, &context.origin).await?;
-    output::note(&format!(
-        "{removed} second factors of {} and its recovery codes are removed",
-        details.account.username
-    ));
+    answer(context, name, as_json).await
+}
+
+async fn answer(context: &Context, name: &str, as_json: bool) -> anyhow::Result<Exit> {
+    if as_json {
+        output::json(&object(&context.broker.show_account(name).await?));
+    }
     Ok(Exit::Done)
 }
 

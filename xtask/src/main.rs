@@ -61,7 +61,7 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
 fn demo(options: &[&str]) -> Result<(), Failure> {
     packages::install(Use::Demo)?;
     steps::build_programs(false)?;
-    steps::program("demo", false, options)
+    Err(steps::become_program("demo", false, options))
 }
 
 fn test(filter: Option<&str>) -> Result<(), Failure> {
@@ -77,7 +77,7 @@ fn test(filter: Option<&str>) -> Result<(), Failure> {
 fn bench(name: Option<&str>) -> Result<(), Failure> {
     packages::install(Use::Tests)?;
     steps::build_programs(true)?;
-    steps::program("bench", true, name.as_slice())
+    Err(steps::become_program("bench", true, name.as_slice()))
 }
 
 /// Why a command ends, and with which exit code.

@@ -1,6 +1,7 @@
 //! The steps of the commands, each a program that runs in the foreground: Ctrl-C reaches it, and
 //! its exit code is ours.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -43,12 +44,18 @@ pub(crate) fn tests(filter: Option<&str>) -> Result<(), Failure> {
     finish("tests", &mut command)
 }
 
-/// Runs one of the workspace's own programs.
-pub(crate) fn program(name: &str, release: bool, arguments: &[&str]) -> Result<(), Failure> {
-    let folder = programs(release)?;
+/// Becomes one of the workspace's own programs: Ctrl-C and the exit code are then its own. Returns
+/// only when it cannot be started.
+pub(crate) fn become_program(name: &str, release: bool, arguments: &[&str]) -> Failure {
+    let folder = match programs(release) {
+        Ok(folder) => folder,
+        Err(failure) => return failure,
+    };
     let mut command = Command::new(folder.join(name));
     command.args(arguments).env("AUTH_BINARIES", &folder).current_dir(workspace());
-    finish(name, &mut command)
+    println!("==> {}", show(&command));
+    let error = command.exec();
+    cannot_start(&command, &error)
 }
 
 /// Writes the JSON schema of the configuration, as the program knows it.

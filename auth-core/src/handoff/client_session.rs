@@ -122,10 +122,7 @@ pub fn issue_tokens(
             session: session.id,
             predecessor,
             created_at: now,
-            expires_at: client
-                .settings()
-                .refresh_token_lifetime
-                .map_or(session.expires_at, until),
+            expires_at: client.settings().refresh_token_lifetime.map_or(session.expires_at, until),
             used_at: None,
         }),
     };

@@ -75,9 +75,8 @@ pub type BrokerMetadata = ProviderMetadata<
 /// # Errors
 /// When the issuer is no URL.
 pub fn metadata(issuer: &Issuer) -> Result<BrokerMetadata, ParseError> {
-    let by_secret = || {
-        vec![CoreClientAuthMethod::ClientSecretBasic, CoreClientAuthMethod::ClientSecretPost]
-    };
+    let by_secret =
+        || vec![CoreClientAuthMethod::ClientSecretBasic, CoreClientAuthMethod::ClientSecretPost];
     let or_public = || [by_secret(), vec![CoreClientAuthMethod::None]].concat();
     let additional = OAuthMetadata {
         introspection_endpoint: issuer.endpoint(INTROSPECTION_PATH),
@@ -172,10 +171,7 @@ mod tests {
         for (name, expected) in [
             ("response_types_supported", serde_json::json!(["code"])),
             ("response_modes_supported", serde_json::json!(["query", "form_post"])),
-            (
-                "grant_types_supported",
-                serde_json::json!(["authorization_code", "refresh_token"]),
-            ),
+            ("grant_types_supported", serde_json::json!(["authorization_code", "refresh_token"])),
             ("code_challenge_methods_supported", serde_json::json!(["S256"])),
             ("id_token_signing_alg_values_supported", serde_json::json!(["RS256", "EdDSA"])),
             ("authorization_response_iss_parameter_supported", serde_json::json!(true)),

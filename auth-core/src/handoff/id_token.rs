@@ -268,7 +268,10 @@ mod tests {
         let hint = read_hint(&token(&key), &set_of(&[&key]), &issuer()).unwrap();
         assert_eq!(hint.account, account().id);
         assert_eq!(hint.audience, ["chat"]);
-        assert_eq!(hint.sid, Some(client_session(NOW + Duration::from_secs(86_400)).id.to_string()));
+        assert_eq!(
+            hint.sid,
+            Some(client_session(NOW + Duration::from_secs(86_400)).id.to_string())
+        );
     }
 
     #[test]

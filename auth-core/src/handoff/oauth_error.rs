@@ -89,8 +89,7 @@ impl OAuthError {
     /// `invalid_client`. After an attempt by `Authorization: Basic` the answer names that scheme.
     #[must_use]
     pub const fn invalid_client(tried_basic: bool) -> Self {
-        let mut error =
-            Self::new(OAuthErrorCode::InvalidClient, "client authentication failed");
+        let mut error = Self::new(OAuthErrorCode::InvalidClient, "client authentication failed");
         if tried_basic {
             error.challenge = Some(Challenge::Basic);
         }

@@ -189,12 +189,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn key(kid: &str, algorithm: SigningAlgorithm, active_from: Timestamp) -> KeySchedule {
-        KeySchedule {
-            kid: kid.to_owned(),
-            algorithm,
-            created_at: active_from - DAY,
-            active_from,
-        }
+        KeySchedule { kid: kid.to_owned(), algorithm, created_at: active_from - DAY, active_from }
     }
 
     fn fresh(algorithm: SigningAlgorithm) -> KeySchedule {
@@ -208,7 +203,8 @@ mod tests {
     #[test]
     fn the_first_keys_sign_at_once() {
         let plan = plan(&[], RotationCause::Schedule);
-        let expected = SigningAlgorithm::ALL.map(|algorithm| NewKey { algorithm, active_from: NOW });
+        let expected =
+            SigningAlgorithm::ALL.map(|algorithm| NewKey { algorithm, active_from: NOW });
         assert_eq!(plan.create, expected);
     }
 

@@ -61,11 +61,7 @@ impl<'a> Grant<'a> {
     }
 }
 
-fn required(
-    form: &Parameters<'_>,
-    name: &str,
-    missing: &'static str,
-) -> Result<Token, OAuthError> {
+fn required(form: &Parameters<'_>, name: &str, missing: &'static str) -> Result<Token, OAuthError> {
     let text = form.get(name).ok_or(OAuthError::invalid_request(missing))?;
     Token::parse(text).ok_or(OAuthError::invalid_grant())
 }
@@ -86,10 +82,9 @@ pub fn refreshed_scope(granted: Scope, asked: Option<Scope>) -> Result<Scope, OA
     match asked {
         None => Ok(granted),
         Some(asked) if asked.is_within(&granted) && !asked.is_empty() => Ok(asked),
-        Some(_) => Err(OAuthError::new(
-            OAuthErrorCode::InvalidScope,
-            "the scope exceeds what was granted",
-        )),
+        Some(_) => {
+            Err(OAuthError::new(OAuthErrorCode::InvalidScope, "the scope exceeds what was granted"))
+        }
     }
 }
 

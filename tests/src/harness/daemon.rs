@@ -124,6 +124,14 @@ impl Daemon {
         Ok(self.running()?.id())
     }
 
+    /// Exit status, when the program has ended although nobody stopped it.
+    ///
+    /// # Errors
+    /// The daemon was stopped.
+    pub fn try_exit(&mut self) -> Result<Option<ExitStatus>> {
+        self.running()?.try_exit()
+    }
+
     /// Sends a signal by its name without `SIG`, for example `HUP`, `STOP` or `CONT`.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! its log, a port that answers), never after a pause.
 
 pub mod browser;
+pub mod chat_server;
 pub mod daemon;
 pub mod html;
 pub mod http;

@@ -100,7 +100,10 @@ fn without_a_proven_address_the_error_is_shown_on_a_page() {
         ([base(), vec![("redirect_uri", REDIRECT)]].concat(), PageError::NoRedirectUri),
         ([base(), vec![("state", "other")]].concat(), PageError::BadState),
         (
-            base().into_iter().map(|(n, v)| if n == "state" { (n, &*long) } else { (n, v) }).collect(),
+            base()
+                .into_iter()
+                .map(|(n, v)| if n == "state" { (n, &*long) } else { (n, v) })
+                .collect(),
             PageError::BadState,
         ),
     ];
@@ -241,7 +244,12 @@ fn sessions_against_requests() {
         (&[("max_age", "99")], &chat, Some(&old), Some((SignInReason::MaxAge, true))),
         (&[("max_age", "0")], &chat, Some(&old), Some((SignInReason::MaxAge, true))),
         (&[("max_age", "0")], &chat, Some(&fresh), None),
-        (&[("acr_values", "urn:auth:aal2")], &chat, Some(&old), Some((SignInReason::StepUp, false))),
+        (
+            &[("acr_values", "urn:auth:aal2")],
+            &chat,
+            Some(&old),
+            Some((SignInReason::StepUp, false)),
+        ),
         (
             &[("acr_values", "urn:auth:aal2")],
             &chat,

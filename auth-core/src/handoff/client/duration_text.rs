@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn junk() {
-        for text in ["", "s", "15", "-1s", "+1s", "1.5h", "1 h", "1w", "99999999999999999999d", "é"] {
+        for text in ["", "s", "15", "-1s", "+1s", "1.5h", "1 h", "1w", "99999999999999999999d", "é"]
+        {
             assert_eq!(parse(text), None, "{text:?}");
         }
     }

@@ -53,7 +53,11 @@ fn settings_that_make_no_client_name_the_key() {
         secret,
         "post_logout_redirect_uris",
     );
-    check(|s| s.access_token_lifetime = Some(Duration::from_secs(29)), secret, "access_token_lifetime");
+    check(
+        |s| s.access_token_lifetime = Some(Duration::from_secs(29)),
+        secret,
+        "access_token_lifetime",
+    );
     check(|s| s.session_lifetime = Some(Duration::ZERO), secret, "session_lifetime");
     check(|s| s.scopes = Some(vec!["a b".into()]), secret, "scopes");
     check(|s| s.connectors = Some(vec![]), secret, "connectors");
@@ -92,10 +96,8 @@ fn redirect_uris_match_exactly() {
 
 #[test]
 fn loopback_ports_are_for_public_clients() {
-    let loopback = ClientSettings {
-        redirect_uris: vec!["http://127.0.0.1/cb".to_owned()],
-        ..settings("app")
-    };
+    let loopback =
+        ClientSettings { redirect_uris: vec!["http://127.0.0.1/cb".to_owned()], ..settings("app") };
     assert!(public(loopback.clone()).allows_redirect_uri("http://127.0.0.1:40000/cb"));
     assert!(!confidential(loopback).allows_redirect_uri("http://127.0.0.1:40000/cb"));
 }

@@ -1,15 +1,13 @@
 //! Races: of many attempts at one thing exactly one wins, and counts add up. Each case has
 //! numbers of its own, so that all can run on one database.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::race::{Nodes, only_winner, race, race_all};
 use super::{Outcome, cases, given, sample};
 use crate::store::{
     AccountRecord, Attempt, CodeRedemption, CookieRecord, LoginRecord, RecoveryCodeRecord,
-    RefreshRotation, Revocation, RevocationScope, SigningKeyRecord, Store, StoreError,
-    ThrottleRule, TokenIssue,
+    RefreshRotation, Revocation, RevocationScope, SigningKeyRecord, ThrottleRule, TokenIssue,
 };
 use sample::{ISSUED, at, hash};
 
@@ -29,8 +27,6 @@ cases!(
     a_cookie_is_added_once,
     attempts_add_up,
     a_session_is_revoked_once,
-    a_login_loses_against_deactivation,
-    a_code_loses_against_revocation,
 );
 
 const MANY: u32 = 64;
@@ -263,64 +259,5 @@ async fn a_session_is_revoked_once(nodes: Nodes) -> Outcome {
     let winner = only_winner(&answers, "revoke_sessions");
     let stored = given::existing_session(&*nodes.last(), browser.id).await?;
     assert_eq!(stored.revoked_reason, Some(format!("race {winner}")), "the winner's reason");
-    Ok(())
-}
-
-/// Runs two things at once, one on each node.
-async fn both<A, B>(
-    a: impl Future<Output = Result<A, StoreError>> + Send + 'static,
-    b: impl Future<Output = Result<B, StoreError>> + Send + 'static,
-) -> Result<(A, B), StoreError>
-where
-    A: Send + 'static,
-    B: Send + 'static,
-{
-    let (a, b) = (tokio::spawn(a), tokio::spawn(b));
-    let (Ok(a), Ok(b)) = (a.await, b.await) else {
-        panic!("a racing task ended early");
-    };
-    Ok((a?, b?))
-}
-
-async fn a_login_loses_against_deactivation(nodes: Nodes) -> Outcome {
-    for n in 14_000..14_024 {
-        let (login, admin): (Arc<dyn Store>, Arc<dyn Store>) = (nodes.first(), nodes.last());
-        let account = given::account(&*login, n).await?;
-        login.add_login(sample::login(n)).await?;
-        let completion = given::completion(n, sample::browser_session(account.id, n));
-        let id = account.id;
-        let (completed, _) =
-            both(async move { login.complete_login(completion).await }, async move {
-                given::deactivated(&*admin, id, ISSUED + 5).await
-            })
-            .await?;
-        let session = nodes.first().session(sample::session_id(n)).await?;
-        assert_eq!(session.is_some(), completed, "a session exists exactly when it was answered");
-        let live = given::live_sessions(&*nodes.first(), id, ISSUED + 10).await?;
-        assert_eq!(live, [], "an inactive account has no live session, whoever came first");
-    }
-    Ok(())
-}
-
-async fn a_code_loses_against_revocation(nodes: Nodes) -> Outcome {
-    let account = given::account(&*nodes.first(), 15_000).await?.id;
-    for n in (15_000..15_048).step_by(2) {
-        let (token, logout) = (nodes.first(), nodes.last());
-        let browser = given::browser(&*token, account, n).await?;
-        let code = sample::code(&browser, n + 1);
-        token.add_code(code.clone()).await?;
-        let session = sample::client_session(&browser, n + 1);
-        let issue = given::issue(session.id, n + 1);
-        let id = session.id;
-        let (redemption, _) = both(
-            async move { token.redeem_code(code.hash, session, issue, vec![]).await },
-            async move { given::revoked(&*logout, browser.id, ISSUED + 5).await },
-        )
-        .await?;
-        let stored = nodes.first().session(id).await?;
-        assert_eq!(stored.is_some(), redemption == CodeRedemption::Redeemed, "as answered");
-        let live = given::live_sessions(&*nodes.first(), account, ISSUED + 10).await?;
-        assert_eq!(live, [], "nothing outlives the browser session, whoever came first");
-    }
     Ok(())
 }

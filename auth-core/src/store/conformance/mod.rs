@@ -13,6 +13,7 @@ mod concurrency;
 mod factors;
 mod given;
 mod identities;
+mod interleaving;
 mod keys;
 mod lifecycle;
 mod login_completion;
@@ -79,7 +80,7 @@ where
         watch(case.name, (case.run)(Arc::clone(&store)), &mut failures).await;
         store.close().await;
     }
-    for case in concurrency::cases() {
+    for case in race_cases() {
         let store = fresh().await;
         watch(case.name, (case.run)(Nodes::of([Arc::clone(&store)])), &mut failures).await;
         store.close().await;
@@ -94,7 +95,7 @@ where
 /// When a case fails; the message lists each failed case with what was expected.
 pub async fn run_across_nodes(a: Arc<dyn Store>, b: Arc<dyn Store>) {
     let mut failures = Vec::new();
-    for case in across_nodes::cases().into_iter().chain(concurrency::cases()) {
+    for case in across_nodes::cases().into_iter().chain(race_cases()) {
         let nodes = Nodes::of([Arc::clone(&a), Arc::clone(&b)]);
         watch(case.name, (case.run)(nodes), &mut failures).await;
     }
@@ -123,6 +124,10 @@ fn all_cases() -> Vec<Case> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn race_cases() -> Vec<RaceCase> {
+    [concurrency::cases(), interleaving::cases()].into_iter().flatten().collect()
 }
 
 /// Runs one case in a task of its own, so that its panic ends only this case.

@@ -114,6 +114,9 @@ impl Broker {
         source: Option<IpAddr>,
         at: &At<'_>,
     ) -> Result<Judged, BrokerError> {
+        if username.chars().count() > 255 || username.chars().any(char::is_control) {
+            return Ok(Judged::Refused(Refused::plain(Refusal::MalformedInput.as_str())));
+        }
         if !login.allows_connector(connector) {
             return Ok(Judged::Refused(Refused::plain("connector_not_allowed")));
         }

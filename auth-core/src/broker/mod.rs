@@ -10,11 +10,13 @@ mod admission;
 pub mod browser_session;
 mod first_factor;
 pub mod provider;
+mod recheck;
 mod second_factor;
 pub mod sessions;
 pub mod sign_in;
 mod source_limit;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ use crate::session::SessionLifetime;
 use crate::store::{Store, StoreError, ThrottleRule};
 use source_limit::SourceLimit;
 
+pub use recheck::RecheckTimes;
+pub use second_factor::Enrolment;
 pub use sign_in::{Completed, CredentialsPrompt, Event, Notice, Step};
 
 /// What the broker does beyond its parts.
@@ -51,6 +55,8 @@ pub struct BrokerSettings {
     pub refusal_floor: Duration,
     /// Second factor: policy, rules and parameters.
     pub mfa: MfaSettings,
+    /// When each directory is asked again before a refresh, by its id.
+    pub recheck: HashMap<String, RecheckTimes>,
 }
 
 impl Default for BrokerSettings {
@@ -66,6 +72,7 @@ impl Default for BrokerSettings {
             source_refill: Duration::from_secs(2),
             refusal_floor: Duration::from_millis(300),
             mfa: MfaSettings::default(),
+            recheck: HashMap::new(),
         }
     }
 }

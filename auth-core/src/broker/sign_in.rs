@@ -46,7 +46,7 @@ pub enum Step {
         /// Hidden field of the form.
         form_token: String,
         /// What to show.
-        seed: Box<crate::factor::totp::Enrolment>,
+        seed: Box<super::Enrolment>,
         /// What to say of the last answer.
         notice: Option<Notice>,
     },

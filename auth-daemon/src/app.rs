@@ -1,22 +1,25 @@
 //! The composition root: from the configuration to the parts that the routes and commands use.
 //! No rules here.
 
+mod clients;
 mod connectors;
 mod keys;
+mod observe;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use auth_core::audit::Origin;
-use auth_core::broker::provider::{Provider, ProviderSettings};
+use auth_core::broker::provider::Provider;
+use auth_core::connector::ldap::LdapConnector;
 use auth_core::broker::{Broker, BrokerSettings};
 use auth_core::clock::{Clock, SystemClock};
 use auth_core::connector::password::PasswordRules;
 use auth_core::key_ring::KeyRing;
 use auth_core::random::{Random, SystemRandom};
 use auth_core::session::SessionLifetime;
-use auth_core::store::{Store, ThrottleRule};
+use auth_core::store::ThrottleRule;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
@@ -55,29 +58,6 @@ pub(crate) struct App {
     pub(crate) metrics: PrometheusHandle,
 }
 
-impl App {
-    /// Brings the gauges up to date before they are read.
-    pub(crate) async fn observe(&self) {
-        let connectors = self.broker.connectors();
-        if let Some(local) = &connectors.local {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-            metrics::gauge!("auth_hash_queue").set(local.pool().queue_length() as f64);
-        }
-        for directory in &connectors.directories {
-            connectors::observe(directory);
-        }
-        match self.broker.count_sessions().await {
-            Ok(counts) => {
-                for (kind, count) in counts {
-                    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-                    metrics::gauge!("auth_sessions", "kind" => kind).set(count as f64);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "sessions not counted"),
-        }
-    }
-}
-
 /// Everything that is open: what `serve` serves and what the commands work on.
 pub(crate) struct Parts {
     pub(crate) broker: Arc<Broker>,
@@ -91,7 +71,7 @@ pub(crate) struct Parts {
 ///
 /// # Errors
 /// Says which setting is at fault; nothing is overwritten.
-pub(crate) async fn open(config: Config) -> anyhow::Result<Parts> {
+pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (store, ring) = keys::open_store(&config, random.as_ref(), clock.now()).await?;
@@ -103,7 +83,7 @@ pub(crate) async fn open(config: Config) -> anyhow::Result<Parts> {
         trusted_proxies: config.listen.trusted_proxies.clone(),
     };
     let settings = broker_settings(&config);
-    let provider_settings: ProviderSettings = connectors::provider_settings(&config)?;
+    let provider_settings = clients::provider_settings(&mut config)?;
     let connectors = connectors::connectors(config, &random)?;
     let broker = Broker::new(Arc::clone(&store), Arc::clone(&shared_ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
@@ -130,6 +110,7 @@ fn broker_settings(config: &Config) -> BrokerSettings {
         source_refill: std::time::Duration::from_secs(60)
             / config.throttle.source_per_minute.max(1),
         mfa: connectors::mfa_settings(config),
+        recheck: connectors::recheck_times(config),
         ..BrokerSettings::default()
     }
 }
@@ -139,7 +120,12 @@ pub(crate) fn command_line_origin() -> Origin {
     Origin { ip: None::<IpAddr>, request_id: Uuid::now_v7().simple().to_string(), user_agent: None }
 }
 
-/// Closes the store; the last thing that happens.
-pub(crate) async fn close(store: &Arc<dyn Store>) {
-    store.close().await;
+/// The connector of one directory alone, for a diagnosis; `None` when there is no such directory.
+///
+/// # Errors
+/// Names the setting that is wrong.
+pub(crate) fn directory(config: Config, id: &str) -> anyhow::Result<Option<LdapConnector>> {
+    let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+    let wanted = config.directories.into_iter().find(|directory| directory.id == id);
+    wanted.map(|directory| connectors::directory_connector(directory, &random)).transpose()
 }

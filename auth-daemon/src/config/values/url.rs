@@ -19,6 +19,11 @@ impl PublicUrl {
         &self.origin
     }
 
+    /// The URL itself.
+    pub(crate) const fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// The URL of `path`, which starts with a slash.
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.origin)

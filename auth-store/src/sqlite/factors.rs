@@ -150,10 +150,8 @@ impl FactorStore for SqliteStore {
     ) -> Result<bool, StoreError> {
         let sql = "UPDATE factor SET last_step = ?2, last_used_at = ?3 \
                    WHERE id = ?1 AND (last_step IS NULL OR last_step < ?2)";
-        self.write(move |c| {
-            Ok(change(c, sql, params![id.0.as_bytes(), step, now.millis()])? == 1)
-        })
-        .await
+        self.write(move |c| Ok(change(c, sql, params![id.0.as_bytes(), step, now.millis()])? == 1))
+            .await
     }
 
     async fn consume_recovery_code(

@@ -110,9 +110,7 @@ pub(super) fn connect_reader(place: &Place) -> Result<Connection, StoreError> {
 /// A connection that leaves the file as it is, even when it is the last one to be closed.
 pub(super) fn connect_to_inspect(place: &Place) -> Result<Connection, StoreError> {
     let connection = connect_reader(place)?;
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(failure)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failure)?;
     Ok(connection)
 }
 
@@ -153,10 +151,7 @@ pub(super) fn has_anything(connection: &Connection) -> Result<bool, StoreError> 
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// How long one process waits for another that writes.
@@ -191,7 +186,8 @@ mod tests {
     #[test]
     fn settings_of_the_other_backend_are_refused() {
         let url = "sqlite://auth.db".to_owned();
-        let replica = StoreOptions { read_url: Some("postgres://r".into()), url, ..Default::default() };
+        let replica =
+            StoreOptions { read_url: Some("postgres://r".into()), url, ..Default::default() };
         assert!(Place::of(&replica).unwrap_err().to_string().starts_with("storage.read_url: "));
         let ca = StoreOptions { read_url: None, ca_file: Some("ca.pem".into()), ..replica };
         assert!(Place::of(&ca).unwrap_err().to_string().starts_with("storage.ca_file: "));

@@ -59,10 +59,9 @@ pub(crate) async fn open(
     let first_values: Vec<(String, Vec<u8>)> =
         first_values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let lookups = options.pool_size.unwrap_or_else(default_lookups).max(1);
-    let store = blocking(move || {
-        SqliteStore::open(&place, schema::MIGRATIONS, &first_values, lookups)
-    })
-    .await?;
+    let store =
+        blocking(move || SqliteStore::open(&place, schema::MIGRATIONS, &first_values, lookups))
+            .await?;
     Ok(Arc::new(store))
 }
 
@@ -85,7 +84,9 @@ impl SqliteStore {
         let readers = match place {
             Place::Memory => Readers::sharing(&connection, Arc::clone(&epoch)),
             Place::File(_) => {
-                let connections = |count| (0..count).map(|_| connect_reader(place)).collect();
+                let connections = |count| -> Result<Vec<Connection>, StoreError> {
+                    (0..count).map(|_| connect_reader(place)).collect()
+                };
                 Readers::new(
                     connections(lookups)?,
                     connections(LISTING_CONNECTIONS)?,

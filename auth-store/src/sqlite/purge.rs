@@ -17,6 +17,12 @@ pub(super) struct Purge {
 }
 
 impl Purge {
+    /// Its statement.
+    #[cfg(test)]
+    pub(super) const fn sql(&self) -> &'static str {
+        self.sql
+    }
+
     /// Removes one slice; how many rows went, 0 when none is left.
     pub(super) fn slice(self, c: &Connection, now: Timestamp) -> Result<u64, StoreError> {
         let rows = change(c, self.sql, &[&(now - self.kept).millis()])?;

@@ -74,6 +74,12 @@ impl Readers {
         read(held.as_ref().ok_or_else(closed)?)
     }
 
+    /// How many look-ups can run side by side.
+    #[cfg(test)]
+    pub(super) fn lanes(&self) -> usize {
+        self.lookups.len()
+    }
+
     /// Waits for what is being read and closes. Blocks: for blocking threads only.
     pub(super) fn close(&self) {
         for lane in self.lookups.iter().chain(&self.listings) {

@@ -129,13 +129,17 @@ pub(super) fn change(
     sql: &str,
     params: &[&dyn ToSql],
 ) -> Result<usize, StoreError> {
-    connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failure)
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(params))
+        .map_err(failure)
 }
 
 /// A value as the JSON text that [`Columns::json`] reads.
 pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value)
-        .map_err(|error| StoreError::Corrupt { message: format!("cannot be kept as JSON: {error}") })
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt {
+        message: format!("cannot be kept as JSON: {error}"),
+    })
 }
 
 /// A limit as SQLite wants it.

@@ -71,11 +71,9 @@ fn migrate(
     first_values: &FirstValues,
 ) -> Result<(), StoreError> {
     // Undone when it is dropped before the commit.
-    let transaction = rusqlite::Transaction::new_unchecked(
-        connection,
-        rusqlite::TransactionBehavior::Immediate,
-    )
-    .map_err(failure)?;
+    let transaction =
+        rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)
+            .map_err(failure)?;
     let found = applied(&transaction)?;
     let pending = plan(known, &found)?;
     transaction.execute_batch(SCHEMA_MIGRATION).map_err(failure)?;
@@ -97,7 +95,11 @@ fn migrate(
                 SystemClock.now().millis()
             ],
         )?;
-        tracing::info!(number = migration.number, name = migration.name, "schema migration applied");
+        tracing::info!(
+            number = migration.number,
+            name = migration.name,
+            "schema migration applied"
+        );
     }
     if found.is_empty() {
         for (name, value) in first_values {

@@ -151,6 +151,10 @@ const END_ALL: &str = concat!(
     session_columns!()
 );
 
+/// Statements that must not walk the whole table.
+#[cfg(test)]
+pub(super) const INDEXED: [&str; 3] = [END_TREE, END_ACCOUNT, LIVE_OF_ACCOUNT];
+
 const LIVE: &str = concat!(
     "SELECT ",
     session_columns!(),

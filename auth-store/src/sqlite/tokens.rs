@@ -35,6 +35,12 @@ impl TokenCache {
         )
     }
 
+    /// The epoch under which a token is kept.
+    #[cfg(test)]
+    pub(super) fn kept_under(&self, hash: TokenHash) -> Option<u64> {
+        self.0.get(&hash).map(|kept| kept.0)
+    }
+
     fn look_up(
         &self,
         lookup: &Lookup<'_>,

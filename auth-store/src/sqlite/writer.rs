@@ -59,6 +59,12 @@ impl Writer {
         answer.await.map_err(|_| closed())?
     }
 
+    /// How many messages wait in the queue.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Lets the thread finish what waits, write all into the database file, and end.
     pub(super) async fn close(&self) {
         // An error of either call means that the thread has ended already.
@@ -158,9 +164,7 @@ impl Committer {
         let held = self.connection.lock();
         let result = held.as_ref().map_or_else(
             || Err(closed().to_string()),
-            |connection| {
-                transact(connection, batch).inspect_err(|_| roll_back(connection))
-            },
+            |connection| transact(connection, batch).inspect_err(|_| roll_back(connection)),
         );
         self.epoch.fetch_add(1, Ordering::SeqCst);
         drop(held);

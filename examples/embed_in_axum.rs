@@ -190,7 +190,9 @@ async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let argument = |name: &str| {
         let at = arguments.iter().position(|argument| argument == name);
-        at.and_then(|at| arguments.get(at + 1)).cloned().with_context(|| format!("{name} is missing"))
+        at.and_then(|at| arguments.get(at + 1))
+            .cloned()
+            .with_context(|| format!("{name} is missing"))
     };
     let random = SystemRandom::new();
     let folder = argument("--folder")?;

@@ -9,8 +9,8 @@ use crate::connector::password::{PasswordRules, PoolError, own_words};
 use crate::factor::MfaPolicy;
 use crate::secret::Secret;
 use crate::store::{
-    AccountId, AccountPage, AccountRecord, FactorRecord, IdentityRecord, NewAccount, PasswordRecord,
-    StoreError,
+    AccountId, AccountPage, AccountRecord, FactorRecord, IdentityRecord, NewAccount,
+    PasswordRecord, StoreError,
 };
 
 /// A local account to be made.
@@ -80,7 +80,10 @@ impl Broker {
         {
             return Ok(account);
         }
-        Err(invalid(&format!("account {name:?}"), "there is none with this user name, e-mail address or id; `user list` shows them"))
+        Err(invalid(
+            &format!("account {name:?}"),
+            "there is none with this user name, e-mail address or id; `user list` shows them",
+        ))
     }
 
     /// An account with what hangs on it.
@@ -126,12 +129,13 @@ impl Broker {
         validate_username(&username)
             .map_err(|error: InvalidName| invalid("username", &error.to_string()))?;
         let email = new.email.map(|email| email.trim().to_owned());
-        let key = match &email {
-            Some(email) => Some(email_key(email).ok_or_else(|| {
-                invalid("email", "is no plain address of the form name@domain")
-            })?),
-            None => None,
-        };
+        let key =
+            match &email {
+                Some(email) => Some(email_key(email).ok_or_else(|| {
+                    invalid("email", "is no plain address of the form name@domain")
+                })?),
+                None => None,
+            };
         let id = AccountId(self.new_id(now));
         let account = AccountRecord {
             id,

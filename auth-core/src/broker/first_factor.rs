@@ -41,8 +41,14 @@ impl Broker {
     ) -> Result<Step, BrokerError> {
         let begun = Instant::now();
         if let Some(retry_after) = self.sources.wait(at.origin.ip) {
-            self.audit_refusal(&login, connector, username, &Refused::plain("source_throttled"), at)
-                .await?;
+            self.audit_refusal(
+                &login,
+                connector,
+                username,
+                &Refused::plain("source_throttled"),
+                at,
+            )
+            .await?;
             return Ok(Step::Wait { retry_after });
         }
         let outcome = self.judge(&login, connector, username, password, at.origin.ip, at).await?;

@@ -22,11 +22,11 @@ use std::time::Duration;
 
 use uuid::{Builder, Uuid};
 
+use crate::clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "ldap")]
 use crate::connector::ldap::LdapConnector;
 use crate::connector::password::PasswordConnector;
 use crate::factor::MfaSettings;
-use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::key_ring::KeyRing;
 use crate::login::PendingLoginError;
 use crate::random::{Random, SystemRandom};

@@ -48,7 +48,9 @@ impl AccountRecheck for Broker {
                 apply_profile(&mut fresh, &profile);
                 self.note_present(fresh, account, now).await
             }
-            Ok(Some(Recheck::Gone { reason })) => self.note_gone(account, connector, reason, now).await,
+            Ok(Some(Recheck::Gone { reason })) => {
+                self.note_gone(account, connector, reason, now).await
+            }
             Err(message) => {
                 tracing::warn!(connector, message, "directory not asked before a refresh");
                 if age < times.after.saturating_add(times.grace) {

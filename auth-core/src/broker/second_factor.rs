@@ -8,9 +8,7 @@ use super::sign_in::At;
 use super::{Broker, BrokerError, Notice, Step};
 use crate::audit::AuditRecord;
 use crate::factor::totp::{self, qr_svg};
-use crate::factor::{
-    MfaFacts, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, requirement,
-};
+use crate::factor::{MfaFacts, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, requirement};
 use crate::key_ring::{HASH_KEY_NAME, HashKey, SealContext};
 use crate::login::flow::{self, Demand};
 use crate::login::{FirstFactor, PendingLogin, Stage, throttle};
@@ -88,8 +86,7 @@ impl Broker {
             return Err(BrokerError::FormToken);
         };
         let counter = throttle::factor(&account.id.to_string());
-        let rule =
-            ThrottleRule { limit: CODES_IN_A_ROW, lockout: self.settings.throttle.lockout };
+        let rule = ThrottleRule { limit: CODES_IN_A_ROW, lockout: self.settings.throttle.lockout };
         let counted = self.store.count_attempt(&counter, rule, at.now).await?;
         let mut recovery_codes = Vec::new();
         let judged = if let Attempt::Locked { .. } = counted {
@@ -148,8 +145,7 @@ impl Broker {
             match totp::verify(&seed, code.expose(), at.now, factor.last_step) {
                 Ok(step) => {
                     let number = step.step();
-                    let consumed =
-                        self.store.consume_totp_step(factor.id, number, at.now).await?;
+                    let consumed = self.store.consume_totp_step(factor.id, number, at.now).await?;
                     if let Some(passed) = PassedFactor::totp(step, consumed, account.id) {
                         return Ok(Judged::Passed(passed));
                     }

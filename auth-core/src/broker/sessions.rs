@@ -40,9 +40,8 @@ impl Broker {
         origin: &Origin,
     ) -> Result<Vec<SessionRecord>, BrokerError> {
         let now = self.now();
-        let event = AuditRecord::new(now, "session.revoked")
-            .from_request(origin)
-            .with("reason", reason);
+        let event =
+            AuditRecord::new(now, "session.revoked").from_request(origin).with("reason", reason);
         let (scope, event) = match target {
             RevokeTarget::Account(account) => (
                 RevocationScope::Account(account.id),

@@ -247,8 +247,7 @@ impl Broker {
     ) -> Result<Step, BrokerError> {
         let request = login.request().clone();
         let id = self.new_id(at.now);
-        let record =
-            Session::issue(&completed, id, self.settings.session, at.origin, at.now);
+        let record = Session::issue(&completed, id, self.settings.session, at.origin, at.now);
         let event = |name: &str| {
             let event = AuditRecord::new(at.now, name)
                 .account(&completed.account().username)

@@ -26,11 +26,7 @@ impl PassedFactor {
 
     /// A recovery code that the store consumed.
     #[expect(clippy::needless_pass_by_value, reason = "the code is used up")]
-    pub(crate) fn recovery(
-        code: RecoveryCode,
-        consumed: bool,
-        account: AccountId,
-    ) -> Option<Self> {
+    pub(crate) fn recovery(code: RecoveryCode, consumed: bool, account: AccountId) -> Option<Self> {
         let _ = code;
         // RFC 8176 has no word for a recovery code; it is a one-time password on paper.
         consumed.then_some(Self { account, amr: &["otp", "mfa"] })

@@ -44,11 +44,7 @@ impl ClientDirectory {
                 return Err(ProviderError::ClientTwice { id, places: "both in the configuration" });
             }
         }
-        Ok(Self {
-            configured,
-            stored: RwLock::default(),
-            reading: tokio::sync::Mutex::default(),
-        })
+        Ok(Self { configured, stored: RwLock::default(), reading: tokio::sync::Mutex::default() })
     }
 
     pub(super) const fn configured(&self) -> &BTreeMap<String, Arc<Client>> {

@@ -79,10 +79,7 @@ impl Provider {
             .ok_or(ProviderError::NoSigningKey { algorithm: algorithm.as_str() })
     }
 
-    async fn read_signing_keys(
-        &self,
-        now: Timestamp,
-    ) -> Result<Arc<SigningKeySet>, ProviderError> {
+    async fn read_signing_keys(&self, now: Timestamp) -> Result<Arc<SigningKeySet>, ProviderError> {
         let known = self.keys.snapshot();
         let mut published = Vec::new();
         for record in self.store.signing_keys().await? {
@@ -111,9 +108,10 @@ impl Provider {
         record: &SigningKeyRecord,
         algorithm: SigningAlgorithm,
     ) -> Result<SigningKey, ProviderError> {
-        let plain = self.ring.open(seal_context(&record.kid), &record.sealed).map_err(|source| {
-            ProviderError::Sealed { what: format!("signing key {}", record.kid), source }
-        })?;
+        let plain =
+            self.ring.open(seal_context(&record.kid), &record.sealed).map_err(|source| {
+                ProviderError::Sealed { what: format!("signing key {}", record.kid), source }
+            })?;
         Ok(SigningKey::from_pkcs8(algorithm, &plain)?)
     }
 }

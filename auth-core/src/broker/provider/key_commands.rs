@@ -89,10 +89,11 @@ impl Provider {
     /// one: the store adds a key only when there is none, and both read back what it holds.
     pub(super) async fn ensure_signing_keys(&self) -> Result<(), ProviderError> {
         let now = self.clock.now();
-        let missing = plan_rotation(&self.schedules().await?, self.rotation, RotationCause::Schedule, now)
-            .create
-            .into_iter()
-            .filter(|new| new.active_from == now);
+        let missing =
+            plan_rotation(&self.schedules().await?, self.rotation, RotationCause::Schedule, now)
+                .create
+                .into_iter()
+                .filter(|new| new.active_from == now);
         for new in missing {
             let (record, event) = self.make_key(new, None, now).await?;
             if self.store.add_signing_key(record, true, vec![event.clone()]).await? {
@@ -236,8 +237,7 @@ impl Provider {
         now: Timestamp,
         origin: &Origin,
     ) -> Result<bool, ProviderError> {
-        let event =
-            AuditRecord::new(now, "key.retired").from_request(origin).with("kid", kid);
+        let event = AuditRecord::new(now, "key.retired").from_request(origin).with("kid", kid);
         let retired = self.store.retire_signing_key(kid, now, vec![event.clone()]).await?;
         if retired {
             event.log();
@@ -256,8 +256,7 @@ impl Provider {
             .await
             .map_err(|error| ProviderError::Task(error.to_string()))??;
         let kid = key.kid().to_owned();
-        let sealed =
-            self.ring.seal(seal_context(&kid), &key.to_pkcs8()?, self.random.as_ref());
+        let sealed = self.ring.seal(seal_context(&kid), &key.to_pkcs8()?, self.random.as_ref());
         let name = if origin.is_some() { "key.rotated" } else { "key.created" };
         let mut event = AuditRecord::new(now, name)
             .with("kid", kid.as_str())

@@ -54,15 +54,15 @@ pub(super) fn overlay(
                     *settings = table;
                 }
                 match outcome {
-                    Ok(at) => problems.from_variable(&at, name),
+                    Ok(at) => problems.note_variable(&at, name),
                     Err((problem, repair)) => {
-                        problems.from_variable(&at, name);
+                        problems.note_variable(&at, name);
                         problems.error(&at, problem, repair);
                     }
                 }
             }
             None => {
-                problems.from_variable(&at, name);
+                problems.note_variable(&at, name);
                 problems.error(&at, "is not UTF-8 text", "");
             }
         }

@@ -139,7 +139,7 @@ pub(crate) struct Problems {
 
 impl Problems {
     /// Notes that `variable` gave the value of `at`, so that a finding about it can say so.
-    pub(super) fn from_variable(&mut self, at: &KeyPath, variable: &str) {
+    pub(super) fn note_variable(&mut self, at: &KeyPath, variable: &str) {
         self.variables.insert(at.text.clone(), variable.to_owned());
     }
 

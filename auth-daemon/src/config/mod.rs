@@ -7,7 +7,7 @@
 //!
 //! Nothing else in the workspace knows the file format or reads the environment.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the commands that use the rest come later"))]
+#![expect(dead_code, reason = "the commands that use the rest come later")]
 
 mod environment;
 mod finding;

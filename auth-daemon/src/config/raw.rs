@@ -26,19 +26,12 @@ pub(super) struct RawConfig {
     /// loopback addresses only.
     #[schemars(extend("x-required" = true))]
     pub(super) public_url: Option<String>,
-    /// Where the daemon listens, and whose forwarded headers it believes.
     pub(super) listen: RawListen,
-    /// The SQLite file or PostgreSQL database.
     pub(super) storage: RawStorage,
-    /// The ring of sealing keys.
     pub(super) keys: RawKeys,
-    /// How long sessions last.
     pub(super) session: RawSession,
-    /// Accounts with a local password.
     pub(super) password: RawPassword,
-    /// How guesses at passwords and codes are slowed down.
     pub(super) throttle: RawThrottle,
-    /// Who needs a second factor.
     pub(super) mfa: RawMfa,
     /// LDAP and Active Directory servers that people sign in against.
     pub(super) directory: Vec<RawDirectory>,
@@ -48,6 +41,5 @@ pub(super) struct RawConfig {
     pub(super) oidc: Vec<RawOidc>,
     /// Chat servers and other relying parties.
     pub(super) client: Vec<RawClient>,
-    /// Who administers the broker.
     pub(super) admin: RawAdmin,
 }

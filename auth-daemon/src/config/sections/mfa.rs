@@ -97,14 +97,17 @@ impl RawMfa {
         known: &Known<'_>,
         problems: &mut Problems,
     ) -> Mfa {
-        let issuer = self.issuer.unwrap_or_else(|| {
-            public_url.map_or_else(|| "sign-in".to_owned(), |url| url.host().to_owned())
-        });
-        problems.label(&at.key("issuer"), &issuer);
-        if issuer.contains(':') {
-            // The label of an otpauth URI is "issuer:account".
-            problems.error(&at.key("issuer"), "holds a colon", "take it away");
+        if let Some(issuer) = &self.issuer {
+            problems.label(&at.key("issuer"), issuer);
+            if issuer.contains(':') {
+                // The label of an otpauth URI is "issuer:account".
+                problems.error(&at.key("issuer"), "holds a colon", "take it away");
+            }
         }
+        // The host can be an IPv6 address.
+        let issuer = self.issuer.unwrap_or_else(|| {
+            public_url.map_or_else(String::new, |url| url.host().replace(':', "."))
+        });
         let rules = self
             .rule
             .into_iter()

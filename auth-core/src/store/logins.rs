@@ -34,7 +34,8 @@ pub struct LoginCompletion {
     pub account: Option<AccountRecord>,
     /// The browser session that it makes.
     pub session: SessionRecord,
-    /// The session of the same browser that it replaces; ended with reason `replaced`.
+    /// The session of the same browser that it replaces, whoever's it is. It ends, and so do
+    /// those that came from it, at the new session's `created_at` with reason `replaced`.
     pub replaces: Option<SessionId>,
     /// Throttle counters to clear.
     pub clear_throttle: Vec<String>,
@@ -60,6 +61,7 @@ pub trait LoginStore: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Ends a login and makes its session. `false`, and nothing written, when the login's or the
-    /// account's version does not match or the account is not active.
+    /// account's version does not match or the stored account is not active. `Conflict` as in
+    /// [`super::AccountStore::update_account`].
     async fn complete_login(&self, completion: LoginCompletion) -> Result<bool, StoreError>;
 }

@@ -100,6 +100,9 @@ pub trait Store:
 
     /// Removes what has expired before `now`: logins, codes, tokens, cookies, ended sessions,
     /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
+    /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
+    /// expiry, even when its sessions are gone: a second use has to find the session to end.
+    /// A client session does not end because the browser session that it came from expired.
     async fn purge(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Finishes what is under way and closes. Further calls fail with `Unavailable`.

@@ -89,7 +89,7 @@ pub struct CookieRecord {
     pub expires_at: Timestamp,
 }
 
-/// Which sessions to list. Revoked and expired ones are left out.
+/// Which sessions to list. Revoked, expired and idle ones are left out.
 #[derive(Clone, Debug, Default)]
 pub struct SessionFilter {
     /// Only of this account.
@@ -136,7 +136,8 @@ pub trait SessionStore: Send + Sync {
     ) -> Result<Vec<SessionRecord>, StoreError>;
 
     /// Ends sessions; the very next look-up on this node sees it, other nodes within a second.
-    /// Returns those that were not revoked before. Their tokens are dead from then on.
+    /// Returns those that were not revoked before, as they are from now on. Their tokens are dead
+    /// from then on. The events are written even when no session was left to end.
     async fn revoke_sessions(
         &self,
         revocation: Revocation,

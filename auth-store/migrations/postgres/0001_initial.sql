@@ -167,11 +167,9 @@ CREATE TABLE named_values (
 
 -- The key may hold what a stranger typed, so it is bytes: a text cannot hold every character.
 CREATE TABLE throttle (
-    key          bytea  NOT NULL CONSTRAINT throttle_key PRIMARY KEY,
-    count        bigint NOT NULL,
-    touched_at   bigint NOT NULL,
-    locked_until bigint,
-    expires_at   bigint NOT NULL
+    key        bytea  NOT NULL CONSTRAINT throttle_key PRIMARY KEY,
+    count      bigint NOT NULL,
+    expires_at bigint NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX throttle_by_expiry ON throttle (expires_at);
 

@@ -99,9 +99,7 @@ impl PostgresStore {
     /// and if that takes too long, gives only what stands before the first gap. It asks the
     /// primary, as a replica does not know what is being written.
     async fn after(&self, after: i64, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
-        const LAST: &str =
-            "SELECT last_value FROM pg_sequences WHERE schemaname = current_schema() \
-             AND sequencename = 'audit_sequence_seq'";
+        const LAST: &str = "SELECT last_value FROM audit_sequence_seq";
         const ALL: &str = concat!(
             entries!(),
             " WHERE sequence > $3 AND sequence <= $4 AND at >= $1 ORDER BY sequence LIMIT $2"
@@ -114,8 +112,8 @@ impl PostgresStore {
         let (since, limit) = (since(query), limit(query.limit));
         let mut connection = self.database.primary().await?;
         let last = match connection.row(LAST, &[]).await? {
-            Some(row) => Columns::of(&row, "audit").take::<Option<i64>>()?.unwrap_or(0),
-            None => 0,
+            Some(row) => Columns::of(&row, "audit").take()?,
+            None => return Ok(Vec::new()),
         };
         let last = if writers_finished(&mut connection).await? {
             last

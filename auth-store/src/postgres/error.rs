@@ -87,7 +87,7 @@ fn of_database(error: &DbError) -> StoreError {
 /// Which field a unique constraint of the schema guards.
 fn taken_field(constraint: &str) -> Option<&'static str> {
     Some(match constraint {
-        "accounts_id" => "account",
+        "accounts_id" => "id",
         "accounts_numeric_id" => "numeric_id",
         "accounts_username" => "username",
         "accounts_email" => "email",
@@ -97,9 +97,8 @@ fn taken_field(constraint: &str) -> Option<&'static str> {
         "logins_handle" => "login",
         "sessions_id" => "session",
         "codes_hash" => "code",
-        "access_tokens_hash" => "access_token",
-        "refresh_tokens_hash" => "refresh_token",
-        "signing_keys_kid" => "signing_key",
+        "access_tokens_hash" | "refresh_tokens_hash" => "token",
+        "signing_keys_kid" => "kid",
         "clients_id" => "client",
         _ => return None,
     })

@@ -61,7 +61,7 @@ pub trait LoginStore: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Ends a login and makes its session. `false`, and nothing written, when the login's or the
-    /// account's version does not match or the stored account is not active. `Conflict` as in
-    /// [`super::AccountStore::update_account`].
+    /// account's version does not match or the account, as stored or as given, is not active.
+    /// `Conflict` as in [`super::AccountStore::update_account`].
     async fn complete_login(&self, completion: LoginCompletion) -> Result<bool, StoreError>;
 }

@@ -124,6 +124,11 @@ async fn a_refused_completion_writes_nothing(store: Arc<dyn Store>) -> Outcome {
         assert_nothing_written(&*store, &before, "account version").await?;
     }
 
+    let mut deactivating = whole.clone();
+    deactivating.account = deactivating.account.map(|a| AccountRecord { active: false, ..a });
+    assert!(!store.complete_login(deactivating).await?, "a session of an inactive account");
+    assert_nothing_written(&*store, &before, "account given as inactive").await?;
+
     // The account becomes inactive between the steps of the login.
     before.account = given::deactivated(&*store, before.account.id, 1010).await?;
     before.session = given::existing_session(&*store, before.session.id).await?;

@@ -103,7 +103,7 @@ pub struct NewAccount {
     pub password: Option<PasswordRecord>,
 }
 
-/// One page of accounts in the order of `username_key`.
+/// One page of accounts in the order of `username_key`, byte by byte.
 #[derive(Clone, Debug, Default)]
 pub struct AccountPage {
     /// Only accounts whose `username_key` is greater.
@@ -145,14 +145,16 @@ pub trait AccountStore: Send + Sync {
     /// Writes the account if the stored version equals `account.version`; the stored one is then
     /// one higher. `false` when it was changed in between or does not exist. `numeric_id` and
     /// `created_at` are never changed. A change of `active` to false revokes the account's
-    /// sessions in the same transaction.
+    /// sessions in the same transaction (at `updated_at`, reason `account_inactive`).
+    /// `Conflict` names `username` or `email`.
     async fn update_account(
         &self,
         account: AccountRecord,
         audit: Vec<AuditRecord>,
     ) -> Result<bool, StoreError>;
 
-    /// The identities of these accounts, ordered by account, connector and subject.
+    /// The identities of these accounts, ordered by account, connector and subject
+    /// (byte by byte).
     async fn identities(&self, accounts: &[AccountId]) -> Result<Vec<IdentityRecord>, StoreError>;
 
     /// Links an identity. `Conflict` names `identity` when it is linked already.
@@ -174,7 +176,7 @@ pub trait AccountStore: Send + Sync {
     async fn password(&self, account: AccountId) -> Result<Option<PasswordRecord>, StoreError>;
 
     /// Sets or replaces the password. With `revoke_sessions`, all the account's sessions end in
-    /// the same transaction (reason `password_changed`).
+    /// the same transaction (at `changed_at`, reason `password_changed`).
     async fn set_password(
         &self,
         password: PasswordRecord,

@@ -62,7 +62,7 @@ pub trait KeyStore: Send + Sync {
         audit: Vec<AuditRecord>,
     ) -> Result<bool, StoreError>;
 
-    /// All clients in the store, by id.
+    /// All clients in the store, by id (byte by byte).
     async fn clients(&self) -> Result<Vec<ClientRecord>, StoreError>;
 
     /// One client.

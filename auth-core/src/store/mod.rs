@@ -53,6 +53,14 @@ pub enum StoreError {
         /// The field whose value is taken.
         field: &'static str,
     },
+    /// A setting of the store cannot be used.
+    #[error("{setting}: {message}")]
+    Misconfigured {
+        /// The setting's name in the configuration, e.g. `storage.url`.
+        setting: &'static str,
+        /// What is wrong with it and how to mend it.
+        message: String,
+    },
     /// The backend cannot be reached, is full or timed out. Nothing was changed, or the caller
     /// was not told that it was; a retry may succeed.
     #[error("store unavailable: {message}")]
@@ -92,6 +100,9 @@ pub trait Store:
 
     /// Removes what has expired before `now`: logins, codes, tokens, cookies, ended sessions,
     /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
+    /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
+    /// expiry, even when its sessions are gone: a second use has to find the session to end.
+    /// A client session does not end because the browser session that it came from expired.
     async fn purge(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Finishes what is under way and closes. Further calls fail with `Unavailable`.

@@ -10,7 +10,7 @@ use crate::secret::TokenHash;
 #[async_trait]
 pub trait ReplayStore: Send + Sync {
     /// Marks `key` within `scope` as seen until `expires_at`. True exactly once for each
-    /// (scope, key) until then.
+    /// (scope, key) until then; a mark goes by a purge only, for the store has no clock.
     async fn first_seen(
         &self,
         scope: &str,

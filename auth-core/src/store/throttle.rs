@@ -46,7 +46,7 @@ pub trait ThrottleStore: Send + Sync {
     ) -> Result<Attempt, StoreError>;
 
     /// Takes back one counted attempt that was not a wrong guess (e.g. the directory was down),
-    /// and opens the door again if that attempt had shut it.
+    /// and opens the door again if that attempt had shut it. Never below zero.
     async fn forgive_attempt(&self, key: &str) -> Result<(), StoreError>;
 
     /// Clears counters after a success.

@@ -1,6 +1,6 @@
 //! Programs that the behaviour tests start: each on free ports, in a folder of its own, ended when
 //! its value is dropped.
 
-mod program;
+mod run_program;
 pub mod samba;
 pub mod slapd;

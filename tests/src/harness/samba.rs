@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use super::program::{openssl, run, run_with_input};
+use super::run_program::{openssl, run, run_with_input};
 
 const BASE_DN: &str = "DC=ad,DC=example,DC=test";
 const ADMIN: &str = "administrator@ad.example.test";

@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use super::program::{openssl, run, run_with_input};
+use super::run_program::{openssl, run, run_with_input};
 
 const BASE_DN: &str = "dc=example,dc=org";
 const ADMIN_DN: &str = "cn=admin,dc=example,dc=org";

@@ -4,3 +4,4 @@
 mod architecture;
 mod browser_works;
 mod login_ldap;
+mod store_backends;

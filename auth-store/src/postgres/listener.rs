@@ -44,7 +44,9 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Starts listening, and keeps at it until stopped or dropped.
-    pub(super) fn start(target: Target, cache: Arc<TokenCache>) -> Self {
+    pub(super) fn start(mut target: Target, cache: Arc<TokenCache>) -> Self {
+        let name = target.config.get_application_name().unwrap_or_default();
+        target.config.application_name(format!("{name} listener"));
         Self { task: tokio::spawn(async move { keep_listening(&target, &cache).await }) }
     }
 

@@ -155,7 +155,7 @@ async fn heartbeats(
     loop {
         // Each beat is a transaction: while nobody asks the cache, a few are enough.
         quiet = if cache.take_asked() { 0 } else { quiet.wrapping_add(1) };
-        if quiet < IDLE_PAUSES || quiet % IDLE_PAUSES == 0 {
+        if quiet < IDLE_PAUSES || quiet.is_multiple_of(IDLE_PAUSES) {
             let sent = cache.millis();
             let beating = async {
                 client.query(&beat, &[&own, &sent.to_string()]).await.map_err(failed)?;

@@ -1,1 +1,26 @@
-//! Not written yet.
+//! TELL THE CHAT SERVER: the rules of the OpenID provider, without HTTP, store or clock.
+//!
+//! A request is parsed once into a type ([`authorization`], [`token`]), judged against the client
+//! and what the store said ([`code`], [`refresh`], [`introspection`]), and answered. Loading and
+//! saving is done by [`crate::broker::provider`]. Specifications: RFC 6749 and 9700 (OAuth),
+//! OpenID Connect Core 1.0, RFC 7636 (PKCE), 7009 (revocation), 7662 (introspection), 9207 (`iss`).
+
+pub mod acr;
+pub mod authorization;
+pub mod claims;
+pub mod client;
+pub mod client_session;
+pub mod code;
+pub mod discovery;
+pub mod id_token;
+pub mod introspection;
+pub mod issuer;
+pub mod oauth_error;
+pub mod parameters;
+pub mod pkce;
+pub mod refresh;
+pub mod revocation;
+pub mod scope;
+pub mod signing_key;
+pub mod signing_key_set;
+pub mod token;

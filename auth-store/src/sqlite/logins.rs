@@ -106,6 +106,7 @@ impl LoginStore for SqliteStore {
                 accounts::update(c, account)?;
             }
             if let Some(replaced) = completion.replaces {
+                sessions::hand_over(c, replaced, &completion.session)?;
                 let scope = RevocationScope::Session(replaced);
                 let at = completion.session.created_at;
                 sessions::end(c, &Revocation { scope, at, reason: "replaced".to_owned() })?;

@@ -51,6 +51,20 @@ pub(super) fn read_session(columns: &mut Columns<'_, '_>) -> Result<SessionRecor
 }
 
 /// Adds a session.
+/// Live sessions of the same account that came from `replaced` come from `session` from now on.
+pub(super) fn hand_over(
+    c: &Connection,
+    replaced: SessionId,
+    session: &SessionRecord,
+) -> Result<(), StoreError> {
+    change(
+        c,
+        "UPDATE session SET parent = ?1 WHERE parent = ?2 AND account = ?3 AND revoked_at IS NULL",
+        params![session.id.0.as_bytes(), replaced.0.as_bytes(), session.account.0.as_bytes()],
+    )?;
+    Ok(())
+}
+
 pub(super) fn insert(c: &Connection, session: &SessionRecord) -> Result<(), StoreError> {
     change(
         c,
@@ -163,6 +177,10 @@ const LIVE: &str = concat!(
      ORDER BY id LIMIT ?3"
 );
 
+const COUNT_LIVE: &str = "SELECT kind, count(*) FROM session WHERE revoked_at IS NULL \
+     AND expires_at > ?1 AND (idle_timeout_millis <= 0 OR ?1 - last_seen_at < idle_timeout_millis) \
+     GROUP BY kind ORDER BY kind";
+
 const LIVE_OF_ACCOUNT: &str = concat!(
     "SELECT ",
     session_columns!(),
@@ -195,6 +213,13 @@ impl SessionStore for SqliteStore {
                     all(c, LIVE_OF_ACCOUNT, params, read_session)
                 }
             }
+        })
+        .await
+    }
+
+    async fn count_sessions(&self, now: Timestamp) -> Result<Vec<(String, u64)>, StoreError> {
+        self.list(move |c| {
+            all(c, COUNT_LIVE, params![now.millis()], |columns| Ok((columns.take()?, columns.take()?)))
         })
         .await
     }

@@ -31,6 +31,8 @@ pub struct SlapdOptions {
     pub extra_database: String,
     /// Writes no log of operations; for measurements.
     pub quiet: bool,
+    /// Has no certificate, so that StartTLS and `ldaps://` do not work.
+    pub without_tls: bool,
 }
 
 /// A running server. See the module.
@@ -156,6 +158,27 @@ impl Slapd {
         let mut command = Command::new("ldapmodify");
         command.args(["-x", "-H", &self.url(), "-D", ADMIN_DN, "-w", ADMIN_PASSWORD]);
         run_with_input(&mut command, ldif).map(drop)
+    }
+
+    /// The values of one attribute of the one entry that `filter` (`attribute=value`) finds, read
+    /// as the service account.
+    ///
+    /// # Errors
+    /// When there is no such entry or value.
+    pub fn attribute(&self, filter: &str, attribute: &str) -> Result<Vec<String>> {
+        let mut command = Command::new("ldapsearch");
+        command.args(["-x", "-LLL", "-o", "ldif-wrap=no", "-H", &self.url()]);
+        command.args(["-D", self.bind_dn(), "-w", self.bind_password(), "-b", BASE_DN]);
+        command.args([filter, attribute]);
+        let output = run(&mut command)?;
+        let text = String::from_utf8(output.stdout)?;
+        let values: Vec<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(attribute)?.strip_prefix(": "))
+            .map(str::to_owned)
+            .collect();
+        ensure!(!values.is_empty(), "{filter} has no {attribute}: {text}");
+        Ok(values)
     }
 
     /// Adds people `PREFIX1` to `PREFIXn` with the password `secret-UID`, for load tests.
@@ -311,16 +334,25 @@ fn write_configuration(folder: &Path, options: &SlapdOptions) -> Result<()> {
         .replace("@MODULES@", modules)
         .replace("@EXTRA_GLOBAL@", &options.extra_global)
         .replace("@EXTRA@", &options.extra_database);
+    let text: String = text
+        .lines()
+        .filter(|line| !options.without_tls || !line.starts_with("TLSC"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     fs::write(folder.join("slapd.conf"), text)?;
     Ok(())
 }
 
 fn write_certificates(folder: &Path) -> Result<()> {
+    // Each server has an authority of its own name, so that one never stands for another.
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
     openssl(
         folder,
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=Test-CA \
-         -keyout ca.key -out ca.pem -addext basicConstraints=critical,CA:TRUE \
-         -addext keyUsage=critical,keyCertSign,cRLSign",
+        &format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
+         -subj /CN=Test-CA-{name} -keyout ca.key -out ca.pem -addext basicConstraints=critical,CA:TRUE \
+         -addext keyUsage=critical,keyCertSign,cRLSign"
+        ),
     )?;
     for (name, usage) in [("server", "serverAuth"), ("client", "clientAuth")] {
         fs::write(

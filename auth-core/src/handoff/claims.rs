@@ -1,0 +1,189 @@
+//! What a client is told about a person: by granted scope, and by the client's own filters.
+//!
+//! The ID token and the userinfo endpoint say the same (OpenID Connect Core 1.0 section 5.4).
+
+use chrono::DateTime;
+use openidconnect::core::CoreGenderClaim;
+use openidconnect::{
+    AdditionalClaims, EndUserEmail, EndUserFamilyName, EndUserGivenName, EndUserName,
+    EndUserNickname, EndUserUsername, LanguageTag, LocalizedClaim, StandardClaims,
+    SubjectIdentifier, UserInfoClaims,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::client::Client;
+use super::scope::{self, Scope};
+use crate::store::{AccountId, AccountRecord};
+
+/// Claims about groups and roles; not standardised, but named alike by all larger providers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupClaims {
+    /// Groups as the connector gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// Roles: `member`, `guest`, `administrator`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+}
+
+impl AdditionalClaims for GroupClaims {}
+
+/// The answer of the userinfo endpoint.
+pub type UserInfo = UserInfoClaims<GroupClaims, CoreGenderClaim>;
+
+/// The subject identifier under which this client knows the account.
+#[must_use]
+pub fn subject(account: AccountId) -> SubjectIdentifier {
+    SubjectIdentifier::new(account.to_string())
+}
+
+/// The account that a subject identifier stands for; the inverse of [`subject`].
+#[must_use]
+pub fn account_of_subject(subject: &str) -> Option<AccountId> {
+    Uuid::try_parse(subject).ok().map(AccountId)
+}
+
+/// The standard claims that `scope` grants.
+#[must_use]
+pub fn standard_claims(account: &AccountRecord, scope: &Scope) -> StandardClaims<CoreGenderClaim> {
+    let mut claims = StandardClaims::new(subject(account.id));
+    if scope.contains(scope::PROFILE) {
+        claims = claims
+            .set_preferred_username(Some(EndUserUsername::new(account.username.clone())))
+            .set_name(Some(plain(EndUserName::new(full_name(account)))))
+            .set_given_name(account.first_name.clone().map(EndUserGivenName::new).map(plain))
+            .set_family_name(account.last_name.clone().map(EndUserFamilyName::new).map(plain))
+            .set_nickname(account.nickname.clone().map(EndUserNickname::new).map(plain))
+            .set_locale(account.locale.clone().map(LanguageTag::new))
+            .set_updated_at(DateTime::from_timestamp(account.updated_at.seconds(), 0));
+    }
+    if scope.contains(scope::EMAIL)
+        && let Some(email) = &account.email
+    {
+        claims = claims
+            .set_email(Some(EndUserEmail::new(email.clone())))
+            .set_email_verified(Some(account.email_verified));
+    }
+    claims
+}
+
+/// The claims about groups that `scope` grants, without the groups that `client` is not told of.
+#[must_use]
+pub fn group_claims(account: &AccountRecord, client: &Client, scope: &Scope) -> GroupClaims {
+    if !scope.contains(scope::GROUPS) {
+        return GroupClaims::default();
+    }
+    let told = account.groups.iter().filter(|group| client.is_told_group(group)).cloned();
+    GroupClaims { groups: Some(told.collect()), roles: Some(account.roles.clone()) }
+}
+
+/// The answer of the userinfo endpoint.
+#[must_use]
+pub fn userinfo(account: &AccountRecord, client: &Client, scope: &Scope) -> UserInfo {
+    UserInfoClaims::new(standard_claims(account, scope), group_claims(account, client, scope))
+}
+
+fn full_name(account: &AccountRecord) -> String {
+    let parts = [account.first_name.as_deref(), account.last_name.as_deref()];
+    let name = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    if !name.trim().is_empty() {
+        return name;
+    }
+    account.nickname.clone().unwrap_or_else(|| account.username.clone())
+}
+
+fn plain<T>(value: T) -> LocalizedClaim<T> {
+    let mut claim = LocalizedClaim::new();
+    claim.insert(None, value);
+    claim
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::handoff::client::ClientSettings;
+    use crate::handoff::client::tests::{confidential, settings};
+
+    pub(crate) fn account() -> AccountRecord {
+        let at = Timestamp::from_seconds(1_763_000_000);
+        AccountRecord {
+            id: AccountId(Uuid::from_u128(42)),
+            numeric_id: 1,
+            username: "Alice".to_owned(),
+            username_key: "alice".to_owned(),
+            email: Some("alice@example.com".to_owned()),
+            email_key: Some("alice@example.com".to_owned()),
+            email_verified: true,
+            first_name: Some("Alice".to_owned()),
+            last_name: Some("Archer".to_owned()),
+            nickname: Some("ali".to_owned()),
+            position: None,
+            locale: Some("de-AT".to_owned()),
+            active: true,
+            inactive_reason: None,
+            roles: vec!["member".to_owned()],
+            groups: vec!["staff".to_owned(), "secret".to_owned()],
+            created_at: at,
+            updated_at: at,
+            last_login_at: None,
+            checked_at: None,
+            version: 1,
+        }
+    }
+
+    fn told(scope: &str, client: ClientSettings) -> serde_json::Value {
+        let scope = Scope::parse(scope).unwrap();
+        serde_json::to_value(userinfo(&account(), &confidential(client), &scope)).unwrap()
+    }
+
+    #[test]
+    fn claims_follow_the_scope() {
+        let sub = Uuid::from_u128(42).to_string();
+        assert_eq!(told("openid", settings("chat")), serde_json::json!({ "sub": sub }));
+        assert_eq!(
+            told("openid email", settings("chat")),
+            serde_json::json!({ "sub": sub, "email": "alice@example.com", "email_verified": true })
+        );
+        assert_eq!(
+            told("openid profile", settings("chat")),
+            serde_json::json!({
+                "sub": sub, "preferred_username": "Alice", "name": "Alice Archer",
+                "given_name": "Alice", "family_name": "Archer", "nickname": "ali",
+                "locale": "de-AT", "updated_at": 1_763_000_000,
+            })
+        );
+    }
+
+    #[test]
+    fn a_client_is_told_of_its_groups_only() {
+        let all = told("openid groups", settings("chat"));
+        assert_eq!(all["groups"], serde_json::json!(["staff", "secret"]));
+        assert_eq!(all["roles"], serde_json::json!(["member"]));
+        let narrow = ClientSettings { groups: Some(vec!["staff".to_owned()]), ..settings("chat") };
+        assert_eq!(told("openid groups", narrow)["groups"], serde_json::json!(["staff"]));
+    }
+
+    #[test]
+    fn no_address_means_no_claim_about_one() {
+        let account = AccountRecord { email: None, email_verified: false, ..account() };
+        let scope = Scope::parse("openid email").unwrap();
+        let claims = serde_json::to_value(standard_claims(&account, &scope)).unwrap();
+        assert_eq!(claims.as_object().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn names_fall_back() {
+        let nobody = AccountRecord { first_name: None, last_name: None, ..account() };
+        assert_eq!(full_name(&nobody), "ali");
+        assert_eq!(full_name(&AccountRecord { nickname: None, ..nobody }), "Alice");
+    }
+
+    #[test]
+    fn subjects_lead_back_to_accounts() {
+        let id = account().id;
+        assert_eq!(account_of_subject(subject(id).as_str()), Some(id));
+        assert_eq!(account_of_subject("alice"), None);
+    }
+}

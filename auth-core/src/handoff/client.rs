@@ -1,0 +1,171 @@
+//! Clients (relying parties): what each may do, how it authenticates, where answers may be sent.
+//!
+//! A [`Client`] exists only after its settings were checked: redirect URIs are absolute and safe,
+//! a confidential client has a secret, a public one has none.
+
+mod credentials;
+mod duration_text;
+mod redirect_uri;
+mod settings;
+
+use std::time::Duration;
+
+pub use credentials::{AuthenticationFailure, ClientCredentials};
+pub use settings::{ClientKind, ClientSettings, SessionKind, TokenEndpointAuthMethod};
+
+use crate::secret::Secret;
+
+use super::scope::{self, Scope};
+use super::signing_key::SigningAlgorithm;
+
+/// How long an access token lives where the client says nothing.
+pub const DEFAULT_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+
+/// How a client proves who it is, RFC 6749 section 2.3.
+#[derive(Debug)]
+pub enum ClientAuthentication {
+    /// It cannot keep a secret; PKCE is required of it.
+    Public,
+    /// By secret. Without a method, header and form are both accepted.
+    Secret {
+        /// The secret.
+        secret: Secret,
+        /// The only method accepted.
+        method: Option<TokenEndpointAuthMethod>,
+    },
+}
+
+/// Why settings make no client; the text names the key and says how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("client {client:?}: {key}: {problem}")]
+pub struct ClientError {
+    /// Client id, as far as it is known.
+    pub client: String,
+    /// Key of the configuration's `[[client]]`.
+    pub key: &'static str,
+    /// What is wrong and how to mend it.
+    pub problem: String,
+}
+
+/// A checked client.
+#[derive(Debug)]
+pub struct Client {
+    settings: ClientSettings,
+    authentication: ClientAuthentication,
+}
+
+impl Client {
+    /// Checks the settings and makes a client of them.
+    ///
+    /// # Errors
+    /// Names the first key that is wrong.
+    pub fn new(settings: ClientSettings, secret: Option<Secret>) -> Result<Self, ClientError> {
+        settings::check(&settings)?;
+        let error = |key, problem: &str| ClientError {
+            client: settings.id.clone(),
+            key,
+            problem: problem.to_owned(),
+        };
+        let authentication = match (settings.is_public(), secret) {
+            (true, None) => ClientAuthentication::Public,
+            (true, Some(_)) => {
+                return Err(error("secret", "a public client has none: remove it, or `public`"));
+            }
+            (false, Some(secret)) if !secret.expose().is_empty() => {
+                ClientAuthentication::Secret { secret, method: settings.token_endpoint_auth_method }
+            }
+            (false, _) => {
+                return Err(error(
+                    "secret",
+                    "is missing: give secret or secret_file, or public = true for a client that \
+                     cannot keep one",
+                ));
+            }
+        };
+        Ok(Self { settings, authentication })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.settings.id
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub const fn settings(&self) -> &ClientSettings {
+        &self.settings
+    }
+
+    /// Whether it cannot keep a secret.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        matches!(self.authentication, ClientAuthentication::Public)
+    }
+
+    /// Whether answers may be sent to `uri`: it equals a registered one, character by character.
+    /// For a public client a registered loopback URI stands for all ports (RFC 8252 section 7.3).
+    #[must_use]
+    pub fn allows_redirect_uri(&self, uri: &str) -> bool {
+        self.settings.redirect_uris.iter().any(|registered| {
+            registered == uri
+                || (self.is_public() && redirect_uri::same_but_loopback_port(registered, uri))
+        })
+    }
+
+    /// Whether people may come in through this connector.
+    #[must_use]
+    pub fn allows_connector(&self, connector: &str) -> bool {
+        self.settings
+            .connectors
+            .as_ref()
+            .is_none_or(|allowed| allowed.iter().any(|one| one == connector))
+    }
+
+    /// Whether it may be granted this scope value.
+    #[must_use]
+    pub fn allows_scope(&self, value: &str) -> bool {
+        match &self.settings.scopes {
+            Some(allowed) => allowed.iter().any(|one| one == value),
+            None => scope::SUPPORTED.contains(&value),
+        }
+    }
+
+    /// What of `scope` it may have.
+    #[must_use]
+    pub fn narrow_scope(&self, scope: &Scope) -> Scope {
+        scope.narrowed(|value| self.allows_scope(value))
+    }
+
+    /// Whether it is told of this group.
+    #[must_use]
+    pub fn is_told_group(&self, group: &str) -> bool {
+        self.settings.groups.as_ref().is_none_or(|told| told.iter().any(|one| one == group))
+    }
+
+    /// The algorithm of its ID tokens.
+    #[must_use]
+    pub fn id_token_algorithm(&self) -> SigningAlgorithm {
+        self.settings.id_token_signed_response_alg.unwrap_or(SigningAlgorithm::Rs256)
+    }
+
+    /// How long its access and ID tokens live.
+    #[must_use]
+    pub fn access_token_lifetime(&self) -> Duration {
+        self.settings.access_token_lifetime.unwrap_or(DEFAULT_ACCESS_TOKEN_LIFETIME)
+    }
+
+    /// Judges what a caller presented as this client.
+    ///
+    /// # Errors
+    /// Says for the audit trail why it is not this client.
+    pub fn authenticate(
+        &self,
+        credentials: &ClientCredentials,
+    ) -> Result<(), AuthenticationFailure> {
+        credentials.judge(&self.authentication)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

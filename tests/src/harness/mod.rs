@@ -10,6 +10,7 @@ pub mod html;
 pub mod http;
 pub mod oidc;
 pub mod port;
+pub mod postgres;
 pub mod process;
 pub mod samba;
 pub mod slapd;

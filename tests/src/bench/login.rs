@@ -72,7 +72,12 @@ async fn checks(report: &mut Report, site: &Site, people: &[String]) -> Result<(
     report.add(Row {
         what: "session check during a login storm, p99".into(),
         of: format!("SQLite, {CLIENTS} people sign in, {CHECKS} introspections"),
-        daemon: format!("{} (p50 {}, worst {})", millis(worst), millis(percentile(&busy, 0.5)?), millis(percentile(&busy, 1.0)?)),
+        daemon: format!(
+            "{} (p50 {}, worst {})",
+            millis(worst),
+            millis(percentile(&busy, 0.5)?),
+            millis(percentile(&busy, 1.0)?)
+        ),
         beside: format!("without logins p99 {}", millis(percentile(&quiet, 0.99)?)),
         goal: "under 5 ms".into(),
         reached: Some(worst < CHECK_GOAL),
@@ -211,8 +216,7 @@ impl Visitor {
 
     /// Sends the form.
     pub(super) async fn submit(&mut self, page: &SignInPage, name: &str) -> Result<Answer> {
-        let headers =
-            [self.host.clone(), self.origin.clone(), format!("Cookie: {}", page.cookie)];
+        let headers = [self.host.clone(), self.origin.clone(), format!("Cookie: {}", page.cookie)];
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("csrf", page.csrf.as_str()), ("username", name)])
             .append_pair("password", PASSWORD)

@@ -10,9 +10,7 @@ use anyhow::{Context, Result, ensure};
 use auth_core::clock::{Clock as _, SystemClock};
 use auth_core::random::SystemRandom;
 use auth_core::secret::{Token, TokenHash};
-use auth_core::store::{
-    AccessTokenRecord, RefreshRotation, RefreshTokenRecord, Store, TokenIssue,
-};
+use auth_core::store::{AccessTokenRecord, RefreshRotation, RefreshTokenRecord, Store, TokenIssue};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
@@ -136,7 +134,8 @@ impl StoreAlone {
         // There, because what drives its connections belongs to the runtime that opens it.
         let store = runtime.spawn(async move { auth_store::open(&options, &[]).await }).await??;
         let hashes = tokens.iter().map(|token| Token::parse(token).map(|token| token.hash()));
-        let hashes = hashes.collect::<Option<Vec<_>>>().context("a refresh token of another form")?;
+        let hashes =
+            hashes.collect::<Option<Vec<_>>>().context("a refresh token of another form")?;
         Ok(Self { runtime, store, hashes })
     }
 

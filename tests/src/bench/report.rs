@@ -117,10 +117,7 @@ mod tests {
         let table = report.table();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 4);
-        assert_eq!(
-            lines[2],
-            "| checks | SQLite | 80/s | 100/s | 0.80 | at least 0.80 | yes |"
-        );
+        assert_eq!(lines[2], "| checks | SQLite | 80/s | 100/s | 0.80 | at least 0.80 | yes |");
         assert_eq!(lines[3], "| memory |  | 9 MiB |  |  |  |  |");
     }
 }

@@ -75,7 +75,8 @@ impl Site {
         daemon.create_user(PERSON, "bench@example.org", PASSWORD).await.context("account")?;
         let party =
             RelyingParty::discover(daemon.issuer(), CLIENT, Some(SECRET), REDIRECT_URI).await?;
-        let mut site = Self { daemon, party, sessions: Vec::new(), browser: Browser::new()?, store };
+        let mut site =
+            Self { daemon, party, sessions: Vec::new(), browser: Browser::new()?, store };
         site.sign_in(sessions).await.context("client sessions")?;
         Ok(site)
     }

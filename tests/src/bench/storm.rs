@@ -7,11 +7,11 @@ use anyhow::{Result, bail};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use super::accounts;
 use super::login::{Visitor, hash_threads};
 use super::process::{mebibytes, peak, resident};
 use super::report::{Report, Row};
 use super::site::{Backend, Site};
-use super::accounts;
 
 const PEOPLE: usize = 1000;
 const MEBIBYTE: u64 = 1024 * 1024;

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use auth_core::broker::BrokerError;
+use auth_core::broker::provider::ProviderError;
 use auth_core::store::StoreError;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -259,4 +260,14 @@ fn retry(mut response: Response, error: PublicError) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// What the outside is told of a failure of the provider.
+pub(crate) fn of_provider(error: &ProviderError) -> PublicError {
+    tracing::error!(%error, "provider request failed");
+    if error.is_temporary() {
+        PublicError::Unavailable(Duration::from_secs(5))
+    } else {
+        PublicError::Internal
+    }
 }

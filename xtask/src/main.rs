@@ -18,7 +18,7 @@ Usage: cargo xtask COMMAND
   test [FILTER]    installs what is missing, then format, lints, documentation and all tests;
                    FILTER narrows the tests to those whose name contains it
   bench [NAME]     measures a release build; NAME narrows it to one measurement
-  schema           writes docs/config.schema.json from the program
+  schema           writes the schema and reference of the configuration into docs/
   packages         prints the Debian packages that are missing, installs nothing
 ";
 

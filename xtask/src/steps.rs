@@ -7,7 +7,11 @@ use std::process::{Command, ExitStatus};
 
 use crate::Failure;
 
-const SCHEMA: &str = "docs/config.schema.json";
+/// Pages that the program writes itself, and how it is asked for them.
+const WRITTEN: &[(&str, &[&str])] = &[
+    ("docs/config-schema.json", &["config", "schema"]),
+    ("docs/configuration.md", &["config", "schema", "--markdown"]),
+];
 
 pub(crate) fn format() -> Result<(), Failure> {
     finish("format", &mut cargo(&["fmt", "--all", "--check"]))
@@ -58,17 +62,18 @@ pub(crate) fn become_program(name: &str, release: bool, arguments: &[&str]) -> F
     cannot_start(&command, &error)
 }
 
-/// Writes the JSON schema of the configuration, as the program knows it.
+/// Writes schema and reference of the configuration, as the program knows them.
 pub(crate) fn schema() -> Result<(), Failure> {
     finish("build", &mut cargo(&["build", "-p", "auth-daemon"]))?;
-    let mut command = Command::new(programs(false)?.join("auth-daemon"));
-    command.args(["config", "schema"]);
-    let output = command.output().map_err(|error| cannot_start(&command, &error))?;
-    check("schema", output.status)?;
-    let path = workspace().join(SCHEMA);
-    std::fs::create_dir_all(workspace().join("docs"))
-        .and_then(|()| std::fs::write(&path, output.stdout))
-        .map_err(|error| Failure::new(format!("{SCHEMA}: {error}")))
+    for (page, arguments) in WRITTEN {
+        let mut command = Command::new(programs(false)?.join("auth-daemon"));
+        command.args(*arguments);
+        let output = command.output().map_err(|error| cannot_start(&command, &error))?;
+        check(page, output.status)?;
+        let written = std::fs::write(workspace().join(page), output.stdout);
+        written.map_err(|error| Failure::new(format!("{page}: {error}")))?;
+    }
+    Ok(())
 }
 
 /// Runs a command to its end.

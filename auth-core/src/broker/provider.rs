@@ -29,8 +29,8 @@ use url::Url;
 use uuid::Builder;
 
 pub use account_recheck::{AccountRecheck, RecheckVerdict};
-//pub use authorize::{AuthorizationFailure, AuthorizationOutcome};
-//pub use client_commands::{ClientCommandError, ClientListing, ClientSource};
+pub use authorize::{AuthorizationFailure, AuthorizationOutcome};
+pub use client_commands::{ClientCommandError, ClientListing, ClientSource};
 pub use error::ProviderError;
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
 

@@ -6,13 +6,15 @@ use zeroize::Zeroizing;
 use super::first_factor::Refused;
 use super::sign_in::At;
 use super::{Broker, BrokerError, Notice, Step};
-use crate::audit::AuditRecord;
+use crate::audit::{AuditRecord, Origin};
 use crate::factor::totp::{self, qr_svg};
-use crate::factor::{MfaFacts, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, requirement};
+use crate::factor::{MfaFacts, MfaPolicy, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, requirement};
+use crate::handoff::acr::AuthenticationContext;
 use crate::key_ring::{HASH_KEY_NAME, HashKey, SealContext};
 use crate::login::flow::{self, Demand};
 use crate::login::{FirstFactor, PendingLogin, Stage, throttle};
 use crate::secret::Secret;
+use crate::session::Session;
 use crate::store::{
     AccountRecord, Attempt, FactorId, FactorKind, FactorRecord, RecoveryCodeRecord, StoreError,
     ThrottleRule,
@@ -71,6 +73,30 @@ impl Broker {
         })
     }
 
+    /// What the policy demands of this session for this client, here and now; asked at every
+    /// authorization, not only at login.
+    #[must_use]
+    pub fn demanded_context(
+        &self,
+        session: &Session,
+        client: &str,
+        origin: &Origin,
+    ) -> AuthenticationContext {
+        let mfa = &self.settings.mfa;
+        let account = session.account();
+        let facts = MfaFacts {
+            connector: &session.record().connector,
+            roles: &account.roles,
+            groups: &account.groups,
+            client: Some(client),
+            ip: origin.ip,
+        };
+        match requirement(&mfa.rules, mfa.policy, &facts) {
+            MfaPolicy::Required => AuthenticationContext::Aal2,
+            MfaPolicy::Off | MfaPolicy::Optional => AuthenticationContext::Aal1,
+        }
+    }
+
     pub(super) async fn second_factor(
         &self,
         mut login: PendingLogin,
@@ -116,11 +142,11 @@ impl Broker {
     /// The same page once more, with a notice.
     async fn asked_again(&self, at: &At<'_>, notice: Notice) -> Result<Step, BrokerError> {
         Ok(match self.resume(at.handle, at.browser).await? {
-            Step::AskFactor { form_token, .. } => {
-                Step::AskFactor { form_token, notice: Some(notice) }
+            Step::AskFactor { form_token, request, .. } => {
+                Step::AskFactor { form_token, notice: Some(notice), request }
             }
-            Step::AskEnrolment { form_token, seed, .. } => {
-                Step::AskEnrolment { form_token, seed, notice: Some(notice) }
+            Step::AskEnrolment { form_token, seed, request, .. } => {
+                Step::AskEnrolment { form_token, seed, notice: Some(notice), request }
             }
             other => other,
         })

@@ -40,6 +40,8 @@ pub enum Step {
         form_token: String,
         /// What to say of the last answer.
         notice: Option<Notice>,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
     },
     /// Show the seed of a new second factor and ask for its first code.
     AskEnrolment {
@@ -49,6 +51,8 @@ pub enum Step {
         seed: Box<super::Enrolment>,
         /// What to say of the last answer.
         notice: Option<Notice>,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
     },
     /// This source has to wait before it may try again.
     Wait {
@@ -95,6 +99,8 @@ pub struct CredentialsPrompt {
     pub username: Option<String>,
     /// What to say of the last answer.
     pub notice: Option<Notice>,
+    /// What the login was begun with.
+    pub request: Box<LoginRequest>,
 }
 
 /// What to say of the last answer. `Refused` is one text for every cause.
@@ -147,10 +153,15 @@ impl Broker {
                     self.prompt(login.request(), handle, browser, version, None, None, None);
                 Step::AskCredentials(prompt)
             }
-            Stage::Factor(_) => Step::AskFactor { form_token: token, notice: None },
+            Stage::Factor(_) => Step::AskFactor {
+                form_token: token,
+                notice: None,
+                request: Box::new(login.request().clone()),
+            },
             Stage::Enrolment { first, sealed_seed } => {
                 let seed = self.open_seed(&login, first, sealed_seed).await?;
-                Step::AskEnrolment { form_token: token, seed, notice: None }
+                let request = Box::new(login.request().clone());
+                Step::AskEnrolment { form_token: token, seed, notice: None, request }
             }
             Stage::Completed(session) => Step::AlreadyCompleted {
                 session: *session,
@@ -233,6 +244,7 @@ impl Broker {
             selected: selected.map(str::to_owned),
             username: username.map(str::to_owned).or_else(|| request.login_hint.clone()),
             notice,
+            request: Box::new(request.clone()),
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) const CROCKFORD: &Alphabet = b"0123456789abcdefghjkmnpqrstvwxyz";
 pub(super) fn encode(bytes: &[u8], alphabet: &Alphabet) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(bytes.len().div_ceil(5) * 8));
     let mut push = |five_bits: u32| {
-        let symbol = alphabet.iter().nth((five_bits & 31) as usize);
+        let symbol = alphabet.get((five_bits & 31) as usize);
         text.extend(symbol.map(|&symbol| char::from(symbol)));
     };
     let (mut buffer, mut bits) = (0u32, 0);

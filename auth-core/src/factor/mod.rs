@@ -3,7 +3,7 @@
 //!
 //! - [`totp`]: time-based one-time passwords (RFC 6238) as authenticator apps make them.
 //! - [`recovery_code`]: ten one-time codes for the day the telephone is lost.
-//! - [`requirement`]: whether a login needs a second factor.
+//! - [`mod@requirement`]: whether a login needs a second factor.
 //!
 //! Everything that may be used once is consumed by one atomic call of the store
 //! ([`FactorStore`](crate::store::FactorStore)), and only that call's answer lets a login go on.

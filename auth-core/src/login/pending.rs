@@ -15,6 +15,8 @@ pub struct LoginRequest {
     pub continuation: Option<String>,
     /// Client that asked, for rules and audit events.
     pub client: Option<String>,
+    /// The client's name for people.
+    pub client_name: Option<String>,
     /// Connectors through which the client lets people in; `None` for all.
     pub connectors: Option<Vec<String>>,
     /// Whether the client asked for two factors.

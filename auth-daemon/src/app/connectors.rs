@@ -112,9 +112,7 @@ fn ldap_settings(directory: config::Directory) -> LdapSettings {
     let (bind_dn, bind_password) = directory.service_identity.unzip();
     let (certificate, key): (Option<PathBuf>, Option<PathBuf>) =
         directory.tls.client_certificate.unzip();
-    let pinned = directory.tls.pinned_certificate.map(|hash| {
-        hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    });
+    let pinned = directory.tls.pinned_certificate_sha256;
     let mut settings = LdapSettings {
         label: directory.label,
         starttls,

@@ -17,6 +17,7 @@ use auth_core::audit::Origin;
 use auth_core::broker::Broker;
 use auth_core::broker::provider::Provider;
 use auth_core::connector::password::PasswordRules;
+use auth_core::key_ring::KeyRing;
 
 use crate::app::{self, StartRefused};
 use crate::cli::{Cli, Command};
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) broker: Arc<Broker>,
     pub(crate) provider: Arc<Provider>,
     pub(crate) password_rules: PasswordRules,
+    pub(crate) ring: Arc<KeyRing>,
     pub(crate) origin: Origin,
 }
 
@@ -91,6 +93,7 @@ where
         broker: parts.broker,
         provider: parts.provider,
         password_rules: parts.password_rules,
+        ring: parts.ring.ring,
         origin: app::command_line_origin(),
     };
     let outcome = command(&context).await;

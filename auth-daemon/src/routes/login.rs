@@ -15,7 +15,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tower_sessions::{Expiry, Session as CookieSession};
 
-use super::authorize;
+use super::{authorize, content_policy};
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::browser::Browser;
@@ -85,9 +85,8 @@ pub(super) async fn begin(
     connector: Option<&str>,
     browser: &Browser,
 ) -> Result<Response, PublicError> {
-    let client = request.client.clone();
     let (handle, step) = app.broker.begin(request, &browser.secret).await?;
-    let response = page_of(app, step, &handle, connector, client.as_deref())?;
+    let response = page_of(app, step, &handle, connector)?;
     Ok(browser.remember(response))
 }
 
@@ -99,7 +98,7 @@ async fn shown_again(
 ) -> Result<Response, PublicError> {
     let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
     let step = app.broker.resume(&handle, browser.known()?).await?;
-    page_of(app, step, &handle, connector, None)
+    page_of(app, step, &handle, connector)
 }
 
 /// `POST /login/{connector}`: user name and password.
@@ -161,7 +160,7 @@ pub(super) async fn dispatch(
             None => Ok(Redirect::to("/account").into_response()),
         };
     }
-    page_of(&app, step, &handle, None, None)
+    page_of(&app, step, &handle, None)
 }
 
 async fn answer(
@@ -177,7 +176,7 @@ async fn answer(
         Step::AskFactor { notice: None, .. }
         | Step::AskEnrolment { notice: None, .. }
         | Step::AlreadyCompleted { .. } => Ok(see_continue(&handle)),
-        other => page_of(app, other, &handle, None, None),
+        other => page_of(app, other, &handle, None),
     }
 }
 
@@ -214,17 +213,18 @@ fn page_of(
     step: Step,
     handle: &Token,
     connector: Option<&str>,
-    client: Option<&str>,
 ) -> Result<Response, PublicError> {
     match step {
         Step::AskCredentials(prompt) => {
-            Ok(credentials_page(&prompt, handle, connector, client))
+            let page = credentials_page(&prompt, handle, connector);
+            Ok(content_policy::with_form_targets(page, &prompt.request))
         }
-        Step::AskFactor { form_token, notice } => {
+        Step::AskFactor { form_token, notice, request } => {
             let page = pages::Factor { notice: notice.map(text), form_token: &form_token };
-            Ok(with_status(pages::render(&page), notice))
+            let page = with_status(pages::render(&page), notice);
+            Ok(content_policy::with_form_targets(page, &request))
         }
-        Step::AskEnrolment { form_token, seed, notice } => {
+        Step::AskEnrolment { form_token, seed, notice, request } => {
             let page = pages::Enrol {
                 notice: notice.map(text),
                 form_token: &form_token,
@@ -232,7 +232,8 @@ fn page_of(
                 secret: seed.secret_in_groups().expose(),
                 qr: seed.qr_svg().expose(),
             };
-            Ok(with_status(pages::render(&page), notice))
+            let page = with_status(pages::render(&page), notice);
+            Ok(content_policy::with_form_targets(page, &request))
         }
         Step::Wait { retry_after } => Err(PublicError::TooManyRequests(retry_after)),
         Step::Unavailable { .. } => Err(PublicError::Unavailable(Duration::from_secs(30))),
@@ -249,7 +250,6 @@ fn credentials_page(
     prompt: &CredentialsPrompt,
     handle: &Token,
     connector: Option<&str>,
-    client: Option<&str>,
 ) -> Response {
     let connectors: Vec<pages::Choice> = prompt
         .connectors
@@ -262,7 +262,7 @@ fn credentials_page(
         .or_else(|| connectors.first())
         .cloned();
     let page = pages::Login {
-        client,
+        client: prompt.request.client_name.as_deref(),
         notice: prompt.notice.map(text),
         connectors: &connectors,
         selected,

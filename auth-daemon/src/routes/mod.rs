@@ -3,6 +3,7 @@
 mod account;
 mod assets;
 mod authorize;
+mod content_policy;
 mod health;
 mod login;
 mod provider;

@@ -13,7 +13,7 @@ use super::audit::events;
 use super::columns::{AccountRow, Columns, Param, SessionRow};
 use super::connection::Connection;
 use super::listener::CHANNEL;
-use super::sessions::end_session;
+use super::sessions::{end_session, hand_over};
 
 /// `$1` to `$18`: the session. `$19` to `$23`: the login. `$24`: throttle keys. `$25`: events.
 ///
@@ -127,6 +127,7 @@ impl LoginStore for PostgresStore {
             connection.rollback().await?;
             return Ok(false);
         }
+        hand_over(&mut connection, replaced, &completion.session).await?;
         let at = completion.session.created_at;
         let ended = end_session(&mut connection, replaced, at, "replaced").await?;
         if let Some(session) = ended.first() {

@@ -11,7 +11,7 @@ use auth_core::store::{
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::columns::{Columns, limit, session, sessions};
+use super::columns::{Columns, Param, limit, session, sessions};
 use super::connection::Connection;
 use super::listener::ALL;
 use super::{PostgresStore, audit};
@@ -54,6 +54,19 @@ pub(super) async fn end_session(
 ) -> Result<Vec<SessionRecord>, StoreError> {
     const END: &str = end_sessions!(" AND (s.id = $3 OR s.parent = $3)");
     sessions(&connection.rows(END, &[&at.millis(), &reason, &id.0]).await?)
+}
+
+/// Live sessions of the same account that came from `replaced` come from `session` from now on.
+/// The row locks of both accounts are held.
+pub(super) async fn hand_over(
+    connection: &mut Connection,
+    replaced: SessionId,
+    session: &SessionRecord,
+) -> Result<(), StoreError> {
+    const MOVE: &str = "UPDATE sessions SET parent = $1 \
+         WHERE parent = $2 AND account = $3 AND revoked_at IS NULL";
+    let params: [Param<'_>; 3] = [&session.id.0, &replaced.0, &session.account.0];
+    connection.execute(MOVE, &params).await.map(drop)
 }
 
 /// Keeps all others from writing sessions until the end of the transaction: for changes of
@@ -132,6 +145,23 @@ impl SessionStore for PostgresStore {
             None => connection.rows(OF_ALL, &[&now, &limit, &after]).await?,
         };
         sessions(&rows)
+    }
+
+    async fn count_sessions(&self, now: Timestamp) -> Result<Vec<(String, u64)>, StoreError> {
+        const COUNT: &str = "SELECT kind, count(*) FROM sessions WHERE revoked_at IS NULL \
+             AND expires_at > $1 \
+             AND (idle_timeout_millis <= 0 OR $1 - last_seen_at < idle_timeout_millis) \
+             GROUP BY kind ORDER BY kind COLLATE \"C\"";
+        let mut connection = self.database.listing().await?;
+        let rows = connection.rows(COUNT, &[&now.millis()]).await?;
+        rows.iter()
+            .map(|row| {
+                let mut columns = Columns::of(row, "sessions");
+                let kind: String = columns.take()?;
+                let count: i64 = columns.take()?;
+                Ok((kind, u64::try_from(count).unwrap_or(0)))
+            })
+            .collect()
     }
 
     async fn revoke_sessions(

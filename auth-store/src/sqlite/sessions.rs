@@ -219,8 +219,7 @@ impl SessionStore for SqliteStore {
 
     async fn count_sessions(&self, now: Timestamp) -> Result<Vec<(String, u64)>, StoreError> {
         self.list(move |c| {
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            all(c, COUNT_LIVE, params![now.millis()], read)
+            all(c, COUNT_LIVE, params![now.millis()], |columns| Ok((columns.take()?, columns.take()?)))
         })
         .await
     }

@@ -3,13 +3,15 @@
 
 use std::path::Path;
 
-/// Files below `part` name nothing of `never`, unless their path contains one of `except`.
+/// Files below `part` name nothing of `never`, except for `but`. Free of it are files whose path
+/// contains one of `files`.
 ///
 /// A pattern is a path; a last segment `*End` means any name with this end.
 #[derive(Clone, Copy)]
 pub(super) struct Wall {
     pub(super) part: &'static str,
-    pub(super) except: &'static [&'static str],
+    pub(super) files: &'static [&'static str],
+    pub(super) but: &'static [&'static str],
     pub(super) never: &'static [&'static [&'static str]],
 }
 
@@ -82,7 +84,7 @@ impl Source {
     }
 
     /// The file, its folders and the types it declares, where their last word says nothing.
-    pub(super) fn empty_names(&self, empty: &[&str]) -> Vec<String> {
+    pub(super) fn empty_names(&self, empty: &[&str], terms: &[&str]) -> Vec<String> {
         let path = self.path.trim_end_matches(".rs");
         let mut names: Vec<String> = path.split('/').map(str::to_owned).collect();
         let words: Vec<&str> = self.code.split_whitespace().collect();
@@ -92,7 +94,9 @@ impl Source {
                 names.push(pair[1][..end.unwrap_or(pair[1].len())].to_owned());
             }
         }
-        let is_empty = |name: &String| empty.contains(&last_word(name).as_str());
+        let is_empty = |name: &String| {
+            empty.contains(&last_word(name).as_str()) && !terms.contains(&name.as_str())
+        };
         let found = names.iter().filter(|name| is_empty(name));
         found.map(|name| format!("{}: the name {name} says nothing", self.path)).collect()
     }
@@ -101,11 +105,14 @@ impl Source {
         let below = self.path.strip_prefix(wall.part).is_some_and(|rest| {
             wall.part.is_empty() || rest.is_empty() || rest.starts_with(['/', '.'])
         });
-        if !below || self.is_test() || wall.except.iter().any(|part| self.path.contains(part)) {
+        if !below || self.is_test() || wall.files.iter().any(|part| self.path.contains(part)) {
             return Vec::new();
         }
         let mut found = Vec::new();
         for (line, path) in self.paths() {
+            if wall.but.iter().any(|pattern| matches(&path, pattern)) {
+                continue;
+            }
             for pattern in wall.never.iter().flat_map(|group| *group) {
                 if matches(&path, pattern) {
                     found.push(format!("{}:{line}: {path} (never {pattern})", self.path));

@@ -80,7 +80,7 @@ impl Demo {
         let (name, email, password) = LOCAL;
         daemon.create_user(name, email, password).await.context("local account")?;
         eprintln!("starting the chat server ...");
-        let chat = ChatServer::start(place, &daemon).await.context("chat server")?;
+        let chat = ChatServer::start(place, daemon.issuer()).await.context("chat server")?;
         eprintln!("signing in as {} ...", PERSON.0);
         let (name, password) = PERSON;
         chat.check_one_login(DIRECTORY, name, password).await.context("the login")?;

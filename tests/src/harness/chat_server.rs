@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::daemon::Daemon;
 use super::html;
 use super::http::{Browser, Page};
 use super::process::Process;
@@ -57,10 +56,10 @@ impl ChatServer {
     /// Starts it at `place`; returns when it listens.
     ///
     /// # Errors
-    /// It is not built, or ends before it listens (the daemon has to run already).
-    pub async fn start(place: Place, daemon: &Daemon) -> Result<Self> {
+    /// It is not built, or ends before it listens (the issuer has to run already).
+    pub async fn start(place: Place, issuer: &str) -> Result<Self> {
         let mut command = Command::new(program("chat_server")?);
-        command.args(["--issuer", daemon.issuer(), "--client-id", &place.client_id]);
+        command.args(["--issuer", issuer, "--client-id", &place.client_id]);
         command.args(["--listen", &format!("127.0.0.1:{}", place.port)]);
         command.args(["--public-url", &place.url]);
         command.env("CHAT_CLIENT_SECRET", &place.client_secret);

@@ -17,9 +17,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-/// The folder of the workspace.
+/// The folder of the workspace: where cargo runs the tests, else where they were built.
 pub fn workspace() -> PathBuf {
-    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let tests = environment("CARGO_MANIFEST_DIR");
+    let tests = tests.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     tests.parent().map(PathBuf::from).unwrap_or(tests)
 }
 

@@ -1,1 +1,203 @@
+//! The authorization endpoint: a request is read, and answered with a code, a sign-in or an error.
 
+use std::sync::Arc;
+
+use super::{Provider, ProviderError};
+use crate::audit::{AuditRecord, Origin};
+use crate::clock::Timestamp;
+use crate::handoff::acr::AuthenticationContext;
+use crate::handoff::authorization::{
+    AccountHint, AuthorizationDecision, AuthorizationErrorCode, AuthorizationRefusal,
+    AuthorizationRequest, AuthorizationResponse, PageError, SignInDemand, decide, requested_client,
+};
+use crate::handoff::client::Client;
+use crate::handoff::parameters::Parameters;
+use crate::handoff::{code, id_token};
+use crate::secret::Token;
+use crate::session::Session;
+use crate::store::CodeRecord;
+
+/// Why a request does not begin.
+#[derive(Debug)]
+pub enum AuthorizationFailure {
+    /// Shown to the person: who asks, or where to answer, is not known for sure.
+    Page(PageError),
+    /// Carried to the client by the browser.
+    Respond(AuthorizationResponse),
+    /// Something broke.
+    Provider(ProviderError),
+}
+
+impl From<ProviderError> for AuthorizationFailure {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+/// What becomes of a request now.
+#[derive(Debug)]
+pub enum AuthorizationOutcome {
+    /// The person has to sign in; ask again with the session that this makes.
+    SignIn(SignInDemand),
+    /// Carried to the client by the browser.
+    Respond(AuthorizationResponse),
+    /// Shown to the person: the client changed while the person signed in.
+    Page(PageError),
+}
+
+impl Provider {
+    /// Reads an authorization request from the pairs of its query or form.
+    ///
+    /// # Errors
+    /// Whom to tell, and what.
+    pub async fn begin_authorization(
+        &self,
+        pairs: &[(String, String)],
+        origin: &Origin,
+    ) -> Result<(AuthorizationRequest, Arc<Client>), AuthorizationFailure> {
+        let now = self.clock.now();
+        let parameters = Parameters::new(pairs);
+        let id = match requested_client(&parameters) {
+            Ok(id) => id,
+            Err(error) => return Err(self.refuse_on_page(error, None, origin, now).await),
+        };
+        let Some(client) = self.find_client(id, now).await? else {
+            return Err(self.refuse_on_page(PageError::UnknownClient, None, origin, now).await);
+        };
+        let request = match AuthorizationRequest::read(&parameters, &client, &self.issuer, now) {
+            Ok(request) => request,
+            Err(AuthorizationRefusal::Page(error)) => {
+                return Err(self.refuse_on_page(error, Some(&client), origin, now).await);
+            }
+            Err(AuthorizationRefusal::Client { error, response }) => {
+                let event = refused(now, error.code.as_str(), Some(&client), origin)
+                    .with("description", error.description);
+                self.note(event).await;
+                return Err(AuthorizationFailure::Respond(response));
+            }
+        };
+        let request = match parameters.get("id_token_hint") {
+            None => request,
+            Some(hint) => {
+                let hint = self.account_hint(hint, &client, now).await?;
+                request.with_account_hint(hint)
+            }
+        };
+        Ok((request, client))
+    }
+
+    /// Answers a request for the browser's session. `policy_acr` is what the policy demands of
+    /// this person for this client here and now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn authorize(
+        &self,
+        request: &AuthorizationRequest,
+        session: Option<&Session>,
+        policy_acr: AuthenticationContext,
+        origin: &Origin,
+    ) -> Result<AuthorizationOutcome, ProviderError> {
+        let now = self.clock.now();
+        let Some(client) = self.find_client(request.client(), now).await? else {
+            self.note(refused(now, PageError::UnknownClient.as_str(), None, origin)).await;
+            return Ok(AuthorizationOutcome::Page(PageError::UnknownClient));
+        };
+        // The request may have waited for a login while an administrator changed the client.
+        let still_good = client.allows_redirect_uri(request.redirect_uri())
+            && (request.code_challenge().is_some() || !client.is_public());
+        if !still_good {
+            let error = PageError::WrongRedirectUri;
+            self.note(refused(now, error.as_str(), Some(&client), origin)).await;
+            return Ok(AuthorizationOutcome::Page(error));
+        }
+        match (decide(request, &client, session, policy_acr, now), session) {
+            (AuthorizationDecision::SignIn(demand), _) => Ok(AuthorizationOutcome::SignIn(demand)),
+            (AuthorizationDecision::IssueCode, Some(session)) => {
+                let code = self.make_code(request, &client, session, now).await?;
+                let response = AuthorizationResponse::code(request, &code, &self.issuer);
+                Ok(AuthorizationOutcome::Respond(response))
+            }
+            (AuthorizationDecision::IssueCode, None) => {
+                Err(ProviderError::Task("a code was decided on without a session".to_owned()))
+            }
+            (AuthorizationDecision::Refuse(error), session) => {
+                // A silent request that needs a login is everyday life, not an event.
+                if error.code != AuthorizationErrorCode::LoginRequired {
+                    let mut event = refused(now, error.code.as_str(), Some(&client), origin);
+                    if let Some(session) = session {
+                        event = event
+                            .account(&session.account().username)
+                            .connector(&session.record().connector);
+                    }
+                    self.note(event).await;
+                }
+                let response = AuthorizationResponse::error(request, error, &self.issuer);
+                Ok(AuthorizationOutcome::Respond(response))
+            }
+        }
+    }
+
+    async fn make_code(
+        &self,
+        request: &AuthorizationRequest,
+        client: &Client,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<Token, ProviderError> {
+        let code = Token::generate(self.random.as_ref());
+        self.store
+            .add_code(CodeRecord {
+                hash: code.hash(),
+                client: client.id().to_owned(),
+                account: session.account().id,
+                session: session.id(),
+                redirect_uri: request.redirect_uri().to_owned(),
+                code_challenge: request.code_challenge().map(str::to_owned),
+                nonce: request.nonce().map(str::to_owned),
+                scope: client.narrow_scope(request.scope()).to_string(),
+                created_at: now,
+                expires_at: now + code::LIFETIME,
+                redeemed_for: None,
+            })
+            .await?;
+        Ok(code)
+    }
+
+    async fn account_hint(
+        &self,
+        hint: &str,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<AccountHint, ProviderError> {
+        let keys = self.signing_keys(now).await?;
+        Ok(id_token::read_hint(hint, &keys, &self.issuer)
+            .filter(|read| read.audience.iter().any(|one| one == client.id()))
+            .map_or(AccountHint::Unreadable, |read| AccountHint::Account(read.account)))
+    }
+
+    /// Of a request without a known client, which anybody can send in any number, only the log
+    /// hears.
+    async fn refuse_on_page(
+        &self,
+        error: PageError,
+        client: Option<&Client>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> AuthorizationFailure {
+        let event = refused(now, error.as_str(), client, origin);
+        match client {
+            Some(_) => self.note(event).await,
+            None => event.log(),
+        }
+        AuthorizationFailure::Page(error)
+    }
+}
+
+fn refused(now: Timestamp, reason: &str, client: Option<&Client>, origin: &Origin) -> AuditRecord {
+    let event = AuditRecord::new(now, "authorization.refused").refused(reason).from_request(origin);
+    match client {
+        Some(client) => event.client(client.id()),
+        None => event,
+    }
+}

@@ -112,7 +112,7 @@ impl Provider {
         &self,
         origin: &Origin,
     ) -> Result<RotationReport, ProviderError> {
-        self.rotate(RotationCause::Schedule, origin).await
+        self.rotate_keys(RotationCause::Schedule, origin).await
     }
 
     /// Makes a successor of every key now; it signs a day later.
@@ -123,7 +123,7 @@ impl Provider {
         &self,
         origin: &Origin,
     ) -> Result<RotationReport, ProviderError> {
-        self.rotate(RotationCause::Demand, origin).await
+        self.rotate_keys(RotationCause::Demand, origin).await
     }
 
     /// Withdraws a key from the JWKS; what it signed is not verified any more.
@@ -185,7 +185,7 @@ impl Provider {
             .collect())
     }
 
-    async fn rotate(
+    async fn rotate_keys(
         &self,
         cause: RotationCause,
         origin: &Origin,

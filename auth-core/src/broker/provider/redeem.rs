@@ -1,1 +1,171 @@
+//! Redeeming an authorization code for a client session and its tokens.
 
+use super::token::{Answer, respond, session_event};
+use super::{Provider, ProviderError};
+use crate::audit::{AuditRecord, Origin};
+use crate::clock::Timestamp;
+use crate::handoff::client::Client;
+use crate::handoff::client_session;
+use crate::handoff::code::{self, CodeRefusal, Redemption};
+use crate::handoff::oauth_error::OAuthError;
+use crate::handoff::scope::Scope;
+use crate::handoff::token::TokenResponse;
+use crate::secret::Token;
+use crate::store::{
+    AccountRecord, CodeRecord, CodeRedemption, Revocation, RevocationScope, SessionId,
+    SessionRecord,
+};
+
+impl Provider {
+    pub(super) async fn redeem_code(
+        &self,
+        client: &Client,
+        presented: &Token,
+        beside: Redemption<'_>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenResponse, OAuthError> {
+        let found = self.store.code(presented.hash()).await.map_err(ProviderError::from)?;
+        let Some(code) = found else {
+            self.note(refused(client, "code_unknown", origin, now)).await;
+            return Err(OAuthError::invalid_grant());
+        };
+        let judged = match code::judge(&code, client, beside, now) {
+            Ok(()) => self.origin_of(&code, client, now).await?,
+            Err(refusal) => Err(refusal),
+        };
+        match judged {
+            Ok((browser, account)) => {
+                self.issue_session(client, &code, &browser, &account, origin, now).await
+            }
+            Err(refusal) => Err(self.refuse_code(client, refusal, origin, now).await),
+        }
+    }
+
+    /// What the code stands on: the browser session and the account.
+    async fn origin_of(
+        &self,
+        code: &CodeRecord,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<Result<(SessionRecord, AccountRecord), CodeRefusal>, ProviderError> {
+        let browser = self.store.session(code.session).await?;
+        let account = self.store.account(code.account).await?;
+        let (Some(browser), Some(account)) = (browser, account) else {
+            return Ok(Err(CodeRefusal::SessionEnded));
+        };
+        let judged = code::judge_origin(&browser, &account, client, now);
+        Ok(judged.map(|()| (browser, account)))
+    }
+
+    async fn issue_session(
+        &self,
+        client: &Client,
+        code: &CodeRecord,
+        browser: &SessionRecord,
+        account: &AccountRecord,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenResponse, OAuthError> {
+        let id = self.new_session_id(now);
+        let lengths = &self.session_lengths;
+        let session = client_session::open(id, browser, code, client, lengths, now);
+        let scope = Scope::of_stored(&session.scope);
+        let random = self.random.as_ref();
+        let tokens = client_session::issue_tokens(&session, &scope, client, None, random, now);
+        let answer = Answer {
+            client,
+            account,
+            session: &session,
+            scope: &scope,
+            nonce: code.nonce.as_deref(),
+            tokens: &tokens,
+        };
+        let id_token = self.sign_id_token(&answer, now).await?;
+        let event = session_event("session.issued", client, Some(account), &session, origin, now)
+            .with("browser_session", browser.id.to_string());
+        let written = self
+            .store
+            .redeem_code(code.hash, session, tokens.records.clone(), vec![event.clone()])
+            .await
+            .map_err(ProviderError::from)?;
+        let refusal = match written {
+            CodeRedemption::Redeemed => {
+                event.log();
+                return Ok(respond(tokens, id_token, scope, now));
+            }
+            CodeRedemption::AlreadyRedeemed(session) => CodeRefusal::Replayed(session),
+            CodeRedemption::Refused => CodeRefusal::SessionEnded,
+        };
+        Err(self.refuse_code(client, refusal, origin, now).await)
+    }
+
+    /// Refuses, and ends the session of a replayed code (RFC 6749 section 4.1.2).
+    async fn refuse_code(
+        &self,
+        client: &Client,
+        refusal: CodeRefusal,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> OAuthError {
+        let CodeRefusal::Replayed(session) = refusal else {
+            self.note(refused(client, refusal.as_str(), origin, now)).await;
+            return OAuthError::invalid_grant();
+        };
+        match self.end_replayed(client, session, refusal, origin, now).await {
+            Ok(()) => OAuthError::invalid_grant(),
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn end_replayed(
+        &self,
+        client: &Client,
+        id: SessionId,
+        refusal: CodeRefusal,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), ProviderError> {
+        let event = match self.store.session(id).await? {
+            Some(session) => {
+                let account = self.store.account(session.account).await?;
+                session_event("code.replayed", client, account.as_ref(), &session, origin, now)
+            }
+            // Ended so long ago that it was purged.
+            None => AuditRecord::new(now, "code.replayed")
+                .client(client.id())
+                .from_request(origin)
+                .with("session", id.to_string()),
+        };
+        self.end_session(id, refusal.as_str(), event.refused(refusal.as_str()), now).await
+    }
+
+    /// Ends a client session; the event says why.
+    pub(super) async fn end_session(
+        &self,
+        session: SessionId,
+        reason: &str,
+        event: AuditRecord,
+        now: Timestamp,
+    ) -> Result<(), ProviderError> {
+        let revocation = Revocation {
+            scope: RevocationScope::Session(session),
+            at: now,
+            reason: reason.to_owned(),
+        };
+        let mut revoked = AuditRecord { event: "session.revoked".to_owned(), ..event.clone() };
+        revoked.outcome = crate::audit::Outcome::Success;
+        revoked.reason = Some(reason.to_owned());
+        let events = if revoked.event == event.event { vec![event] } else { vec![event, revoked] };
+        self.store.revoke_sessions(revocation, events.clone()).await?;
+        events.iter().for_each(AuditRecord::log);
+        Ok(())
+    }
+}
+
+fn refused(client: &Client, reason: &str, origin: &Origin, now: Timestamp) -> AuditRecord {
+    AuditRecord::new(now, "session.issue_refused")
+        .refused(reason)
+        .client(client.id())
+        .from_request(origin)
+}

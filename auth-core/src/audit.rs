@@ -115,8 +115,10 @@ impl AuditRecord {
     /// Names the account.
     #[must_use]
     pub fn account(mut self, account: &str) -> Self {
-        // What a stranger typed lands here too: bounded, so that nobody fills the trail.
-        self.account = Some(account.chars().take(256).collect());
+        // What a stranger typed lands here too: bounded, so that nobody fills the trail, and
+        // without the control characters that PostgreSQL refuses or a terminal obeys.
+        let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        self.account = Some(account.chars().take(256).map(shown).collect());
         self
     }
 

@@ -11,7 +11,7 @@
 //! belongs to, so a value copied to another row or column does not open there. One key of the
 //! ring is active and seals; all of them open. Values that must be found again by content
 //! (recovery codes) are hashed under a [`HashKey`], which is itself sealed and so outlives every
-//! rotation. The text form is described in [`format`](self::FormatError), the file in [`file`].
+//! rotation. The text form is described at [`FormatError`], the file at [`mod@file`].
 
 mod check;
 pub mod file;

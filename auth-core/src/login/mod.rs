@@ -1,47 +1,14 @@
 //! The login's state machine, without HTTP, store or clock.
+//!
+//! [`pending`] is what is kept between two requests: a versioned record, bound to one browser,
+//! moved by compare-and-swap only. [`flow`] decides what comes next. [`step`] makes and checks a
+//! form's token, which is good for one login, one step and one version. [`CompletedLogin`] is made
+//! by `flow` alone, and nothing else can be turned into a session.
 
-use crate::clock::Timestamp;
-use crate::store::AccountRecord;
+pub mod flow;
+pub mod pending;
+pub mod step;
+pub mod throttle;
 
-/// Proof that every step that the policy asks of this login was passed. Only [`flow`](self) makes one;
-/// a session can be issued from nothing else.
-#[derive(Debug)]
-pub struct CompletedLogin {
-    account: AccountRecord,
-    connector: String,
-    amr: Vec<String>,
-    acr: &'static str,
-    authenticated_at: Timestamp,
-}
-
-impl CompletedLogin {
-    /// Whose login it was.
-    #[must_use]
-    pub const fn account(&self) -> &AccountRecord {
-        &self.account
-    }
-
-    /// Connector of the first factor.
-    #[must_use]
-    pub fn connector(&self) -> &str {
-        &self.connector
-    }
-
-    /// Authentication methods used, RFC 8176.
-    #[must_use]
-    pub fn amr(&self) -> Vec<String> {
-        self.amr.clone()
-    }
-
-    /// Authentication context class reached.
-    #[must_use]
-    pub const fn acr(&self) -> &'static str {
-        self.acr
-    }
-
-    /// When the person proved who they are.
-    #[must_use]
-    pub const fn authenticated_at(&self) -> Timestamp {
-        self.authenticated_at
-    }
-}
+pub use flow::{CompletedLogin, FirstFactor};
+pub use pending::{LoginRequest, PendingLogin, PendingLoginError, Stage};

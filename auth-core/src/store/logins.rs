@@ -34,8 +34,10 @@ pub struct LoginCompletion {
     pub account: Option<AccountRecord>,
     /// The browser session that it makes.
     pub session: SessionRecord,
-    /// The session of the same browser that it replaces, whoever's it is. It ends, and so do
-    /// those that came from it, at the new session's `created_at` with reason `replaced`.
+    /// The session of the same browser that it replaces, whoever's it is. It ends at the new
+    /// session's `created_at` with reason `replaced`. Live sessions that came from it come from
+    /// the new one from then on if they are the same account's (a step-up signs nobody out of
+    /// the chat servers), and end with it if not.
     pub replaces: Option<SessionId>,
     /// Throttle counters to clear.
     pub clear_throttle: Vec<String>,
@@ -61,7 +63,7 @@ pub trait LoginStore: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Ends a login and makes its session. `false`, and nothing written, when the login's or the
-    /// account's version does not match or the stored account is not active. `Conflict` as in
-    /// [`super::AccountStore::update_account`].
+    /// account's version does not match or the account, as stored or as given, is not active.
+    /// `Conflict` as in [`super::AccountStore::update_account`].
     async fn complete_login(&self, completion: LoginCompletion) -> Result<bool, StoreError>;
 }

@@ -53,6 +53,14 @@ pub enum StoreError {
         /// The field whose value is taken.
         field: &'static str,
     },
+    /// A setting of the store cannot be used.
+    #[error("{setting}: {message}")]
+    Misconfigured {
+        /// The setting's name in the configuration, e.g. `storage.url`.
+        setting: &'static str,
+        /// What is wrong with it and how to mend it.
+        message: String,
+    },
     /// The backend cannot be reached, is full or timed out. Nothing was changed, or the caller
     /// was not told that it was; a retry may succeed.
     #[error("store unavailable: {message}")]

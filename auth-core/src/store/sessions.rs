@@ -135,6 +135,9 @@ pub trait SessionStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<SessionRecord>, StoreError>;
 
+    /// How many sessions are live at `now`, by kind, ordered by kind; for metrics.
+    async fn count_sessions(&self, now: Timestamp) -> Result<Vec<(String, u64)>, StoreError>;
+
     /// Ends sessions; the very next look-up on this node sees it, other nodes within a second.
     /// Returns those that were not revoked before, as they are from now on. Their tokens are dead
     /// from then on. The events are written even when no session was left to end.

@@ -99,7 +99,9 @@ impl End {
                 return store.set_password(password, true, vec![]).await;
             }
             Self::Replaced => {
-                let session = sample::browser_session(account, spare);
+                // Another person signs in: what came from the old session ends with it.
+                let other = given::account(store, spare).await?.id;
+                let session = sample::browser_session(other, spare);
                 let mut completion = given::completion(spare, session);
                 completion.replaces = Some(browser);
                 assert!(store.complete_login(completion).await?, "complete_login");

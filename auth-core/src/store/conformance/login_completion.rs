@@ -19,6 +19,7 @@ cases!(
     a_taken_value_writes_nothing,
     a_login_ends_once,
     the_replaced_session_ends_with_what_came_from_it,
+    the_same_persons_new_login_keeps_the_chat_servers_sessions,
 );
 
 const RULE: ThrottleRule = ThrottleRule { limit: 5, lockout: Duration::from_secs(600) };
@@ -124,6 +125,11 @@ async fn a_refused_completion_writes_nothing(store: Arc<dyn Store>) -> Outcome {
         assert_nothing_written(&*store, &before, "account version").await?;
     }
 
+    let mut deactivating = whole.clone();
+    deactivating.account = deactivating.account.map(|a| AccountRecord { active: false, ..a });
+    assert!(!store.complete_login(deactivating).await?, "a session of an inactive account");
+    assert_nothing_written(&*store, &before, "account given as inactive").await?;
+
     // The account becomes inactive between the steps of the login.
     before.account = given::deactivated(&*store, before.account.id, 1010).await?;
     before.session = given::existing_session(&*store, before.session.id).await?;
@@ -186,4 +192,31 @@ async fn the_replaced_session_ends_with_what_came_from_it(store: Arc<dyn Store>)
         given::assert_untouched(&*store, &sample::browser_session(account, n)).await?;
     }
     given::assert_ended(&*store, &bystander, 1005, "logout").await
+}
+
+async fn the_same_persons_new_login_keeps_the_chat_servers_sessions(
+    store: Arc<dyn Store>,
+) -> Outcome {
+    let account = given::account(&*store, 1).await?.id;
+    let replaced = given::browser(&*store, account, 1).await?;
+    let child = given::client(&*store, &replaced, 2).await?;
+    let ended = given::client(&*store, &replaced, 3).await?;
+    given::revoked(&*store, ended.record.id, 1005).await?;
+
+    store.add_login(sample::login(4)).await?;
+    let new = sample::browser_session(account, 4);
+    let mut completion = given::completion(4, new.clone());
+    completion.replaces = Some(replaced.id);
+    assert!(store.complete_login(completion).await?);
+    given::assert_ended(&*store, &replaced, ISSUED, "replaced").await?;
+    let moved = store.session(child.record.id).await?;
+    assert_eq!(moved.as_ref().map(|child| child.parent), Some(Some(new.id)), "its parent");
+    assert_eq!(moved.and_then(|child| child.revoked_at), None, "it lives");
+    given::assert_ended(&*store, &ended.record, 1005, "logout").await?;
+
+    // A logout of the new session ends it.
+    given::revoked(&*store, new.id, 1006).await?;
+    let moved = store.session(child.record.id).await?;
+    assert_eq!(moved.and_then(|child| child.revoked_at), Some(at(1006)), "after the logout");
+    Ok(())
 }

@@ -10,6 +10,7 @@ cases!(
     "sessions",
     Case: a_session_reads_back,
     only_live_sessions_are_listed,
+    live_sessions_are_counted_by_kind,
     lists_are_paged_by_id,
     use_is_noted_unless_revoked,
     a_cookie_is_added_once,
@@ -146,5 +147,22 @@ async fn update_makes_no_cookie(store: Arc<dyn Store>) -> Outcome {
     assert_eq!(store.cookie(first.id_hash).await?, None);
     store.remove_cookie(first.id_hash).await?;
     assert_eq!(store.cookie(sample::cookie(2).id_hash).await?, Some(sample::cookie(2)));
+    Ok(())
+}
+
+async fn live_sessions_are_counted_by_kind(store: Arc<dyn Store>) -> Outcome {
+    let account = given::account(&*store, 1).await?.id;
+    assert_eq!(store.count_sessions(at(ISSUED + 1)).await?, vec![]);
+    let first = given::browser(&*store, account, 1).await?;
+    given::client(&*store, &first, 2).await?;
+    given::browser(&*store, account, 3).await?;
+    let ended = given::browser(&*store, account, 4).await?;
+    given::revoked(&*store, ended.id, ISSUED + 1).await?;
+    let kind = sample::browser_session(account, 1).kind;
+    let counts = store.count_sessions(at(ISSUED + 1)).await?;
+    let of = |wanted: &str| counts.iter().find(|(kind, _)| kind == wanted).map(|(_, n)| *n);
+    assert_eq!(of(&kind), Some(2), "{counts:?}");
+    assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 3, "{counts:?}");
+    assert_eq!(store.count_sessions(at(ISSUED + 400 * DAY)).await?, vec![], "all are over");
     Ok(())
 }

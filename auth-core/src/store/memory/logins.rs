@@ -75,6 +75,14 @@ impl LoginStore for MemoryStore {
             state.write_account(account);
         }
         if let Some(replaced) = completion.replaces {
+            for child in state.sessions.values_mut() {
+                let moves = child.parent == Some(replaced)
+                    && child.account == completion.session.account
+                    && child.revoked_at.is_none();
+                if moves {
+                    child.parent = Some(completion.session.id);
+                }
+            }
             let scope = RevocationScope::Session(replaced);
             state.revoke(scope, completion.session.created_at, "replaced");
         }

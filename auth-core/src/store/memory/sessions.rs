@@ -80,6 +80,15 @@ impl SessionStore for MemoryStore {
         Ok(found.take(filter.limit).cloned().collect())
     }
 
+    async fn count_sessions(&self, now: Timestamp) -> Result<Vec<(String, u64)>, StoreError> {
+        let state = self.open()?;
+        let mut counts = std::collections::BTreeMap::new();
+        for session in state.sessions.values().filter(|session| session.is_live(now)) {
+            *counts.entry(session.kind.clone()).or_insert(0) += 1;
+        }
+        Ok(counts.into_iter().collect())
+    }
+
     async fn revoke_sessions(
         &self,
         revocation: Revocation,

@@ -1,0 +1,319 @@
+//! What an administrator does with accounts. Every change leaves an audit event.
+
+use super::{Broker, BrokerError};
+use crate::account::{InvalidName, email_key, normalise, validate_username};
+use crate::audit::{AuditRecord, Origin};
+use crate::clock::Timestamp;
+use crate::connector::LOCAL;
+use crate::connector::password::{PasswordRules, PoolError, own_words};
+use crate::factor::MfaPolicy;
+use crate::secret::Secret;
+use crate::store::{
+    AccountId, AccountPage, AccountRecord, FactorRecord, IdentityRecord, NewAccount,
+    PasswordRecord, StoreError,
+};
+
+/// A local account to be made.
+#[derive(Debug, Default)]
+pub struct NewLocalAccount {
+    /// User name, unique over all accounts.
+    pub username: String,
+    /// E-mail address, unique over all accounts.
+    pub email: Option<String>,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// Nickname.
+    pub nickname: Option<String>,
+    /// Position.
+    pub position: Option<String>,
+    /// BCP 47 language tag.
+    pub locale: Option<String>,
+    /// Roles; none means `member`.
+    pub roles: Vec<String>,
+    /// Groups as claims for clients.
+    pub groups: Vec<String>,
+    /// Password; an account without one cannot sign in by itself.
+    pub password: Option<Secret>,
+}
+
+/// An account with what hangs on it.
+#[derive(Debug)]
+pub struct AccountDetails {
+    /// The account.
+    pub account: AccountRecord,
+    /// Its identities.
+    pub identities: Vec<IdentityRecord>,
+    /// Its second factors.
+    pub factors: Vec<FactorRecord>,
+}
+
+impl Broker {
+    /// One page of accounts with their identities and factors.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list_accounts(
+        &self,
+        page: AccountPage,
+    ) -> Result<Vec<AccountDetails>, BrokerError> {
+        let accounts = self.store.accounts(page).await?;
+        self.with_details(accounts).await
+    }
+
+    /// The account with this user name, e-mail address or id.
+    ///
+    /// # Errors
+    /// When there is none, or the store fails.
+    pub async fn find_account(&self, name: &str) -> Result<AccountRecord, BrokerError> {
+        if let Some(account) = self.store.account_by_username(&normalise(name)).await? {
+            return Ok(account);
+        }
+        if let Some(key) = email_key(name)
+            && let Some(account) = self.store.account_by_email(&key).await?
+        {
+            return Ok(account);
+        }
+        if let Ok(id) = name.parse()
+            && let Some(account) = self.store.account(AccountId(id)).await?
+        {
+            return Ok(account);
+        }
+        Err(invalid(
+            &format!("account {name:?}"),
+            "there is none with this user name, e-mail address or id; `user list` shows them",
+        ))
+    }
+
+    /// An account with what hangs on it.
+    ///
+    /// # Errors
+    /// When there is none, or the store fails.
+    pub async fn show_account(&self, name: &str) -> Result<AccountDetails, BrokerError> {
+        let account = self.find_account(name).await?;
+        let mut details = self.with_details(vec![account]).await?;
+        details.pop().ok_or_else(|| BrokerError::Internal("account without details".to_owned()))
+    }
+
+    async fn with_details(
+        &self,
+        accounts: Vec<AccountRecord>,
+    ) -> Result<Vec<AccountDetails>, BrokerError> {
+        let ids: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
+        let mut identities = self.store.identities(&ids).await?;
+        let mut factors = self.store.factors(&ids).await?;
+        Ok(accounts
+            .into_iter()
+            .map(|account| AccountDetails {
+                identities: identities.extract_if(.., |i| i.account == account.id).collect(),
+                factors: factors.extract_if(.., |f| f.account == account.id).collect(),
+                account,
+            })
+            .collect())
+    }
+
+    /// Makes a local account.
+    ///
+    /// # Errors
+    /// When a value is not acceptable or taken (names the field and how to mend it), password
+    /// hashing is busy, or the store fails. Nothing is made then.
+    pub async fn create_local_account(
+        &self,
+        new: NewLocalAccount,
+        rules: &PasswordRules,
+        origin: &Origin,
+    ) -> Result<AccountRecord, BrokerError> {
+        let now = self.now();
+        let username = new.username.trim().to_owned();
+        validate_username(&username)
+            .map_err(|error: InvalidName| invalid("username", &error.to_string()))?;
+        let email = new.email.map(|email| email.trim().to_owned());
+        let key =
+            match &email {
+                Some(email) => Some(email_key(email).ok_or_else(|| {
+                    invalid("email", "is no plain address of the form name@domain")
+                })?),
+                None => None,
+            };
+        let id = AccountId(self.new_id(now));
+        let account = AccountRecord {
+            id,
+            numeric_id: 0,
+            username_key: normalise(&username),
+            username,
+            email_verified: email.is_some(),
+            email,
+            email_key: key,
+            first_name: new.first_name,
+            last_name: new.last_name,
+            nickname: new.nickname,
+            position: new.position,
+            locale: new.locale,
+            active: true,
+            inactive_reason: None,
+            roles: if new.roles.is_empty() { vec!["member".to_owned()] } else { new.roles },
+            groups: new.groups,
+            created_at: now,
+            updated_at: now,
+            last_login_at: None,
+            checked_at: None,
+            version: 0,
+        };
+        let password = match new.password {
+            Some(password) => {
+                let words = own_words(&account);
+                Some(self.new_password(id, password, &words, rules, now).await?)
+            }
+            None => None,
+        };
+        let identity = IdentityRecord {
+            connector: LOCAL.to_owned(),
+            subject: id.to_string(),
+            account: id,
+            linked_at: now,
+        };
+        let event = AuditRecord::new(now, "account.created")
+            .account(&account.username)
+            .connector(LOCAL)
+            .from_request(origin);
+        let new = NewAccount { account, identity: Some(identity), password };
+        let made = self.store.create_account(new, vec![event.clone()]).await.map_err(taken)?;
+        event.log();
+        Ok(made)
+    }
+
+    /// Sets a local account's password and ends its sessions.
+    ///
+    /// # Errors
+    /// When the account belongs to another connector only (its password is changed there), the
+    /// password breaks a rule, hashing is busy, or the store fails.
+    pub async fn set_password(
+        &self,
+        name: &str,
+        password: Secret,
+        rules: &PasswordRules,
+        origin: &Origin,
+    ) -> Result<AccountRecord, BrokerError> {
+        let now = self.now();
+        let details = self.show_account(name).await?;
+        let account = details.account;
+        if !details.identities.iter().any(|identity| identity.connector == LOCAL) {
+            let connectors: Vec<&str> =
+                details.identities.iter().map(|identity| identity.connector.as_str()).collect();
+            return Err(invalid(
+                &format!("account {:?}", account.username),
+                &format!(
+                    "signs in through {}, so its password is changed there",
+                    connectors.join(", ")
+                ),
+            ));
+        }
+        let words = own_words(&account);
+        let record = self.new_password(account.id, password, &words, rules, now).await?;
+        let event = |name: &str| {
+            AuditRecord::new(now, name)
+                .account(&account.username)
+                .connector(LOCAL)
+                .from_request(origin)
+        };
+        let audit = vec![
+            event("account.password_changed"),
+            event("session.revoked").with("reason", "password_changed").with("all", true),
+        ];
+        self.store.set_password(record, true, audit.clone()).await?;
+        audit.iter().for_each(AuditRecord::log);
+        Ok(account)
+    }
+
+    async fn new_password(
+        &self,
+        account: AccountId,
+        password: Secret,
+        own_words: &[String],
+        rules: &PasswordRules,
+        now: Timestamp,
+    ) -> Result<PasswordRecord, BrokerError> {
+        let Some(local) = &self.connectors.local else {
+            return Err(invalid("password.enabled", "is false, so no account can have a password"));
+        };
+        let second_factor = self.settings.mfa.policy == MfaPolicy::Required;
+        rules
+            .check(&password, own_words, second_factor)
+            .map_err(|error| invalid("password", &error.to_string()))?;
+        let hash = local.pool().hash(password).await.map_err(|error| match error {
+            PoolError::Busy => BrokerError::Busy,
+            other => BrokerError::Internal(other.to_string()),
+        })?;
+        Ok(PasswordRecord { account, hash, changed_at: now })
+    }
+
+    /// Lets a person in again, or shuts them out and ends their sessions. `false` when the
+    /// account was in that state already.
+    ///
+    /// # Errors
+    /// When there is no such account or the store fails.
+    pub async fn set_active(
+        &self,
+        name: &str,
+        active: bool,
+        origin: &Origin,
+    ) -> Result<bool, BrokerError> {
+        let now = self.now();
+        for _ in 0..4 {
+            let mut account = self.find_account(name).await?;
+            if account.active == active {
+                return Ok(false);
+            }
+            account.active = active;
+            account.inactive_reason = (!active).then(|| "administrator".to_owned());
+            account.updated_at = now;
+            let event = |name: &str| {
+                AuditRecord::new(now, name).account(&account.username).from_request(origin)
+            };
+            let audit = if active {
+                vec![event("account.enabled")]
+            } else {
+                vec![
+                    event("account.disabled"),
+                    event("session.revoked").with("reason", "account_inactive").with("all", true),
+                ]
+            };
+            if self.store.update_account(account, audit.clone()).await? {
+                audit.iter().for_each(AuditRecord::log);
+                return Ok(true);
+            }
+        }
+        Err(BrokerError::Store(StoreError::Unavailable {
+            message: "the account keeps changing; try again".to_owned(),
+        }))
+    }
+
+    /// Removes an account's second factors and recovery codes. Returns how many factors went.
+    ///
+    /// # Errors
+    /// When there is no such account or the store fails.
+    pub async fn reset_factors(&self, name: &str, origin: &Origin) -> Result<u64, BrokerError> {
+        let now = self.now();
+        let account = self.find_account(name).await?;
+        let event = AuditRecord::new(now, "account.factors_reset")
+            .account(&account.username)
+            .from_request(origin);
+        let removed = self.store.remove_factors(account.id, None, vec![event.clone()]).await?;
+        event.log();
+        Ok(removed)
+    }
+}
+
+pub(super) fn invalid(what: &str, problem: &str) -> BrokerError {
+    BrokerError::Invalid { what: what.to_owned(), problem: problem.to_owned() }
+}
+
+fn taken(error: StoreError) -> BrokerError {
+    match error {
+        StoreError::Conflict { field } => {
+            invalid(field, "is in use by another account; choose another one")
+        }
+        other => BrokerError::Store(other),
+    }
+}

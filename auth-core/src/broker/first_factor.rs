@@ -1,0 +1,312 @@
+//! The first factor: count, judge, admit, and ask the flow what comes next.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::sign_in::At;
+use super::{Broker, BrokerError, Notice, Step};
+use crate::account::{email_key, normalise};
+use crate::audit::AuditRecord;
+use crate::connector::{ConnectorError, LOCAL, Refusal, VerifiedIdentity};
+use crate::login::flow::{self, Decision};
+use crate::login::step::StepName;
+use crate::login::throttle::{self, Counters};
+use crate::login::{PendingLogin, Stage};
+use crate::secret::Secret;
+use crate::store::{AccountRecord, Attempt, ThrottleRule};
+
+/// A refusal on its way to the audit trail.
+pub(super) struct Refused {
+    pub(super) reason: &'static str,
+    pub(super) detail: Option<String>,
+    pub(super) notice: Notice,
+}
+
+impl Refused {
+    pub(super) const fn plain(reason: &'static str) -> Self {
+        Self { reason, detail: None, notice: Notice::Refused }
+    }
+}
+
+impl Broker {
+    pub(super) async fn first_factor(
+        &self,
+        login: PendingLogin,
+        connector: &str,
+        username: &str,
+        password: Secret,
+        at: &At<'_>,
+    ) -> Result<Step, BrokerError> {
+        let begun = Instant::now();
+        if let Some(retry_after) = self.sources.wait(at.origin.ip) {
+            self.audit_refusal(
+                &login,
+                connector,
+                username,
+                &Refused::plain("source_throttled"),
+                at,
+            )
+            .await?;
+            return Ok(Step::Wait { retry_after });
+        }
+        let outcome = self.judge(&login, connector, username, password, at.origin.ip, at).await?;
+        let (identity, counters) = match outcome {
+            Judged::Identity(identity, counters) => (identity, counters),
+            Judged::Unavailable(step) => return Ok(step),
+            Judged::Refused(refused) => {
+                return self.refuse(&login, connector, username, &refused, begun, at).await;
+            }
+        };
+        let account = match self.admit(&identity, at.now).await? {
+            Ok(account) => account,
+            Err(refused) => {
+                return self.refuse(&login, connector, username, &refused, begun, at).await;
+            }
+        };
+        if login.request().account.is_some_and(|only| only != account.id) {
+            let refused = Refused::plain("another_account");
+            return self.refuse(&login, connector, username, &refused, begun, at).await;
+        }
+        let Some(first) = crate::login::FirstFactor::admitted(&identity, &account) else {
+            let refused = Refused::plain("account_inactive");
+            return self.refuse(&login, connector, username, &refused, begun, at).await;
+        };
+        let demand = self.demand(&login, &first, &account, at).await?;
+        let clear = vec![counters.by_source, counters.over_all];
+        metrics::counter!("auth_first_factors_total", "connector" => connector.to_owned(), "result" => "passed")
+            .increment(1);
+        match flow::after_first_factor(first, account, demand) {
+            None => {
+                let refused = Refused::plain("account_inactive");
+                self.refuse(&login, connector, username, &refused, begun, at).await
+            }
+            Some(Decision::Complete(completed)) => {
+                self.observe(connector, "accepted", begun);
+                self.complete(login, completed, clear, Vec::new(), at).await
+            }
+            Some(Decision::AskFactor(first)) => {
+                self.store.clear_attempts(&clear).await?;
+                self.advance(login, Stage::Factor(first), at).await
+            }
+            Some(Decision::Enrol(first)) => {
+                self.store.clear_attempts(&clear).await?;
+                let sealed_seed = self.new_seed(&login, &first)?;
+                self.advance(login, Stage::Enrolment { first, sealed_seed }, at).await
+            }
+        }
+    }
+
+    async fn advance(
+        &self,
+        login: PendingLogin,
+        stage: Stage,
+        at: &At<'_>,
+    ) -> Result<Step, BrokerError> {
+        // Whether this answer or a twin of it moved the login on: the page shows where it is.
+        let record = login.record(stage)?;
+        self.store.advance_login(record, Vec::new()).await?;
+        self.resume(at.handle, at.browser).await
+    }
+
+    /// Counts the attempt before it is judged, so that parallel guesses cannot slip through.
+    async fn judge(
+        &self,
+        login: &PendingLogin,
+        connector: &str,
+        username: &str,
+        password: Secret,
+        source: Option<IpAddr>,
+        at: &At<'_>,
+    ) -> Result<Judged, BrokerError> {
+        if username.chars().count() > 255 || username.chars().any(char::is_control) {
+            return Ok(Judged::Refused(Refused::plain(Refusal::MalformedInput.as_str())));
+        }
+        if !login.allows_connector(connector) {
+            return Ok(Judged::Refused(Refused::plain("connector_not_allowed")));
+        }
+        if !self.connectors.choices().iter().any(|choice| choice.id == connector) {
+            return Ok(Judged::Refused(Refused::plain("unknown_connector")));
+        }
+        let counters = throttle::password(connector, username, source);
+        let rule = self.settings.throttle;
+        if let Attempt::Locked { .. } =
+            self.store.count_attempt(&counters.by_source, rule, at.now).await?
+        {
+            return Ok(Judged::Refused(Refused::plain("throttled")));
+        }
+        let unlimited = ThrottleRule { limit: i64::MAX, lockout: rule.lockout };
+        if let Attempt::Allowed { count } =
+            self.store.count_attempt(&counters.over_all, unlimited, at.now).await?
+        {
+            let delay = throttle::delay(count, rule.limit);
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+        }
+        match self.authenticate(connector, username, password, at).await {
+            Ok(identity) => Ok(Judged::Identity(identity, counters)),
+            Err(ConnectorError::Refused { reason, detail }) => {
+                let notice = match reason {
+                    Refusal::PasswordExpired => Notice::PasswordExpired,
+                    Refusal::PasswordMustChange => Notice::PasswordMustChange,
+                    _ => Notice::Refused,
+                };
+                Ok(Judged::Refused(Refused { reason: reason.as_str(), detail, notice }))
+            }
+            Err(ConnectorError::Unavailable { reason, message }) => {
+                // Not a wrong guess: an outage must lock nobody out.
+                self.forgive(&counters).await?;
+                tracing::error!(connector, reason, message, "connector cannot judge a login");
+                let event = AuditRecord::new(at.now, "login.failed")
+                    .failed(reason)
+                    .account(username)
+                    .connector(connector)
+                    .from_request(at.origin);
+                event.log();
+                self.store.append_audit(vec![event]).await?;
+                metrics::counter!("auth_logins_total", "connector" => connector.to_owned(), "result" => "failed")
+                    .increment(1);
+                Ok(Judged::Unavailable(Step::Unavailable { reason }))
+            }
+        }
+    }
+
+    async fn forgive(&self, counters: &Counters) -> Result<(), BrokerError> {
+        self.store.forgive_attempt(&counters.by_source).await?;
+        self.store.forgive_attempt(&counters.over_all).await?;
+        Ok(())
+    }
+
+    async fn authenticate(
+        &self,
+        connector: &str,
+        username: &str,
+        password: Secret,
+        at: &At<'_>,
+    ) -> Result<VerifiedIdentity, ConnectorError> {
+        if connector == LOCAL {
+            return self.authenticate_local(username, password, at).await;
+        }
+        #[cfg(feature = "ldap")]
+        if let Some(directory) = self.connectors.directory(connector) {
+            return directory.authenticate(username, &password, at.now).await;
+        }
+        Err(ConnectorError::refused(Refusal::UnknownUser))
+    }
+
+    async fn authenticate_local(
+        &self,
+        username: &str,
+        password: Secret,
+        at: &At<'_>,
+    ) -> Result<VerifiedIdentity, ConnectorError> {
+        let Some(local) = &self.connectors.local else {
+            return Err(ConnectorError::refused(Refusal::UnknownUser));
+        };
+        let account = self.local_account(username).await.map_err(store_unavailable)?;
+        let stored = match &account {
+            Some(account) => self.store.password(account.id).await.map_err(store_unavailable)?,
+            None => None,
+        };
+        let (identity, rehashed) =
+            local.authenticate(account.as_ref(), stored.as_ref(), password, at.now).await?;
+        if let (Some(stored), Some(new_hash)) = (stored, rehashed) {
+            // Best effort: the old hash is still good, the next login tries again.
+            if let Err(error) =
+                self.store.rehash_password(stored.account, &stored.hash, &new_hash).await
+            {
+                tracing::warn!(%error, "password hash not brought up to date");
+            }
+        }
+        Ok(identity)
+    }
+
+    /// The account by user name, else by e-mail address.
+    async fn local_account(
+        &self,
+        typed: &str,
+    ) -> Result<Option<AccountRecord>, crate::store::StoreError> {
+        if let Some(account) = self.store.account_by_username(&normalise(typed)).await? {
+            return Ok(Some(account));
+        }
+        match email_key(typed) {
+            Some(key) => self.store.account_by_email(&key).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Refuses: one event, one neutral answer, never sooner than the floor.
+    async fn refuse(
+        &self,
+        login: &PendingLogin,
+        connector: &str,
+        username: &str,
+        refused: &Refused,
+        begun: Instant,
+        at: &At<'_>,
+    ) -> Result<Step, BrokerError> {
+        self.sources.refused(at.origin.ip);
+        self.audit_refusal(login, connector, username, refused, at).await?;
+        self.observe(connector, "refused", begun);
+        tokio::time::sleep_until(begun + self.settings.refusal_floor).await;
+        let prompt = self.prompt(
+            login.request(),
+            at.handle,
+            at.browser,
+            login.version(),
+            Some(connector),
+            Some(username),
+            Some(refused.notice),
+        );
+        debug_assert_eq!(login.step(), StepName::Credentials);
+        Ok(Step::AskCredentials(prompt))
+    }
+
+    pub(super) async fn audit_refusal(
+        &self,
+        login: &PendingLogin,
+        connector: &str,
+        username: &str,
+        refused: &Refused,
+        at: &At<'_>,
+    ) -> Result<(), BrokerError> {
+        let mut event = AuditRecord::new(at.now, "login.refused")
+            .refused(refused.reason)
+            .account(username)
+            .connector(connector)
+            .from_request(at.origin);
+        if let Some(client) = &login.request().client {
+            event = event.client(client);
+        }
+        if let Some(detail) = &refused.detail {
+            event = event.with("detail", detail.clone());
+        }
+        event.log();
+        self.store.append_audit(vec![event]).await?;
+        Ok(())
+    }
+
+    pub(super) fn observe(&self, connector: &str, result: &'static str, begun: Instant) {
+        let known = self.connectors.choices().iter().any(|choice| choice.id == connector);
+        // What a stranger put into the path must not become a label.
+        let connector = if known { connector.to_owned() } else { "unknown".to_owned() };
+        let seconds: Duration = begun.elapsed();
+        metrics::counter!("auth_logins_total", "connector" => connector.clone(), "result" => result)
+            .increment(1);
+        metrics::histogram!("auth_login_duration_seconds", "connector" => connector, "result" => result)
+            .record(seconds.as_secs_f64());
+    }
+}
+
+enum Judged {
+    Identity(VerifiedIdentity, Counters),
+    Refused(Refused),
+    Unavailable(Step),
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]
+fn store_unavailable(error: crate::store::StoreError) -> ConnectorError {
+    ConnectorError::Unavailable { reason: "store_unavailable", message: error.to_string() }
+}

@@ -1,0 +1,150 @@
+//! Before a refresh: is the person still welcome at the directory they came from?
+//!
+//! The directory is asked when its last answer is older than `after`. When it is down, what it
+//! said last stands for `grace`; then refreshes are refused until it is back. That somebody is
+//! gone counts only when the directory said so; it ends their sessions. The account itself is
+//! left to the synchronisation, which has a brake against mass deactivation.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Broker;
+use super::provider::{AccountRecheck, RecheckVerdict};
+use crate::account::apply_profile;
+use crate::audit::{AuditRecord, Origin};
+use crate::clock::Timestamp;
+use crate::connector::Recheck;
+use crate::store::{AccountRecord, Revocation, RevocationScope, StoreError};
+
+/// When a directory is asked again about a person whose session is refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecheckTimes {
+    /// When its last answer is older.
+    pub after: Duration,
+    /// How much longer its last answer stands while it is down.
+    pub grace: Duration,
+}
+
+impl Default for RecheckTimes {
+    fn default() -> Self {
+        Self { after: Duration::from_secs(5 * 60), grace: Duration::from_secs(3600) }
+    }
+}
+
+#[async_trait]
+impl AccountRecheck for Broker {
+    async fn recheck(&self, account: &AccountRecord, connector: &str) -> RecheckVerdict {
+        let now = self.now();
+        let times = self.settings.recheck.get(connector).copied().unwrap_or_default();
+        let age = account.checked_at.map_or(Duration::MAX, |checked| now.since(checked));
+        if age < times.after {
+            return RecheckVerdict::Unchanged;
+        }
+        match self.ask_directory(account, connector, now).await {
+            Ok(None) => RecheckVerdict::Unchanged,
+            Ok(Some(Recheck::Present(profile))) => {
+                let mut fresh = account.clone();
+                apply_profile(&mut fresh, &profile);
+                self.note_present(fresh, account, now).await
+            }
+            Ok(Some(Recheck::Gone { reason })) => {
+                self.note_gone(account, connector, reason, now).await
+            }
+            Err(message) => {
+                tracing::warn!(connector, message, "directory not asked before a refresh");
+                if age < times.after.saturating_add(times.grace) {
+                    RecheckVerdict::Unchanged
+                } else {
+                    RecheckVerdict::Unavailable
+                }
+            }
+        }
+    }
+}
+
+impl Broker {
+    /// `None` when the connector is no directory.
+    async fn ask_directory(
+        &self,
+        account: &AccountRecord,
+        connector: &str,
+        now: Timestamp,
+    ) -> Result<Option<Recheck>, String> {
+        #[cfg(feature = "ldap")]
+        if let Some(directory) = self.connectors.directory(connector) {
+            let identities =
+                self.store.identities(&[account.id]).await.map_err(|error| error.to_string())?;
+            let Some(identity) = identities.iter().find(|i| i.connector == connector) else {
+                return Ok(Some(Recheck::Gone { reason: "unlinked" }));
+            };
+            return directory
+                .recheck(&identity.subject, now)
+                .await
+                .map(Some)
+                .map_err(|error| error.to_string());
+        }
+        let _ = (account, connector, now);
+        Ok(None)
+    }
+
+    async fn note_present(
+        &self,
+        mut fresh: AccountRecord,
+        before: &AccountRecord,
+        now: Timestamp,
+    ) -> RecheckVerdict {
+        fresh.checked_at = Some(now);
+        fresh.updated_at = now;
+        match self.store.update_account(fresh.clone(), Vec::new()).await {
+            Ok(true) => {
+                fresh.version += 1;
+                RecheckVerdict::Updated(Box::new(fresh))
+            }
+            // Changed meanwhile: whoever changed it decides, the next refresh asks again.
+            Ok(false) => RecheckVerdict::Unchanged,
+            Err(StoreError::Conflict { .. }) => {
+                // The new name or address is somebody else's: all stays as it was.
+                let kept = AccountRecord { checked_at: Some(now), ..before.clone() };
+                match self.store.update_account(kept, Vec::new()).await {
+                    Ok(_) => RecheckVerdict::Unchanged,
+                    Err(error) => unavailable(&error),
+                }
+            }
+            Err(error) => unavailable(&error),
+        }
+    }
+
+    async fn note_gone(
+        &self,
+        account: &AccountRecord,
+        connector: &str,
+        reason: &'static str,
+        now: Timestamp,
+    ) -> RecheckVerdict {
+        let origin = Origin { ip: None, request_id: "recheck".to_owned(), user_agent: None };
+        let event = AuditRecord::new(now, "session.revoked")
+            .account(&account.username)
+            .connector(connector)
+            .from_request(&origin)
+            .with("reason", reason)
+            .with("all", true);
+        let revocation = Revocation {
+            scope: RevocationScope::Account(account.id),
+            at: now,
+            reason: reason.to_owned(),
+        };
+        match self.store.revoke_sessions(revocation, vec![event.clone()]).await {
+            Ok(_) => {
+                event.log();
+                RecheckVerdict::Refused { reason: reason.to_owned() }
+            }
+            Err(error) => unavailable(&error),
+        }
+    }
+}
+
+fn unavailable(error: &StoreError) -> RecheckVerdict {
+    tracing::error!(%error, "store failed while a directory was asked");
+    RecheckVerdict::Unavailable
+}

@@ -1,0 +1,338 @@
+//! Signing in: `begin`, then `submit` until `Completed`. There is no HTTP in here; a web server
+//! turns each [`Step`] into a page or a redirect.
+
+use std::time::Duration;
+
+use super::{Broker, BrokerError, ConnectorChoice};
+use crate::audit::{AuditRecord, Origin};
+use crate::clock::Timestamp;
+use crate::login::step::{self, StepName};
+use crate::login::{CompletedLogin, LoginRequest, PendingLogin, PendingLoginError, Stage};
+use crate::secret::{Secret, Token};
+use crate::session::Session;
+use crate::store::{LoginCompletion, SessionId};
+
+/// What a person answered.
+#[derive(Debug)]
+pub enum Event {
+    /// User name and password at a connector.
+    Credentials {
+        /// The connector.
+        connector: String,
+        /// The name as typed.
+        username: String,
+        /// The password as typed.
+        password: Secret,
+    },
+    /// A code of the second factor, or a recovery code; also confirms a factor being set up.
+    Code(Secret),
+}
+
+/// What comes next.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// Ask for user name and password.
+    AskCredentials(CredentialsPrompt),
+    /// Ask for the code of the second factor.
+    AskFactor {
+        /// Hidden field of the form.
+        form_token: String,
+        /// What to say of the last answer.
+        notice: Option<Notice>,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
+    /// Show the seed of a new second factor and ask for its first code.
+    AskEnrolment {
+        /// Hidden field of the form.
+        form_token: String,
+        /// What to show.
+        seed: Box<super::Enrolment>,
+        /// What to say of the last answer.
+        notice: Option<Notice>,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
+    /// This source has to wait before it may try again.
+    Wait {
+        /// At least so long.
+        retry_after: Duration,
+    },
+    /// The connector cannot judge right now; nobody's fault.
+    Unavailable {
+        /// The exact reason, for metrics; the person sees a neutral text.
+        reason: &'static str,
+    },
+    /// Signed in.
+    Completed(Box<Completed>),
+    /// The login had made its session before; go on with the browser's session.
+    AlreadyCompleted {
+        /// The session that it made.
+        session: SessionId,
+        /// What was to happen afterwards.
+        request: Box<LoginRequest>,
+    },
+}
+
+/// A login's end.
+#[derive(Debug)]
+pub struct Completed {
+    /// The browser's session.
+    pub session: Session,
+    /// What the login was begun with.
+    pub request: LoginRequest,
+    /// Recovery codes to be shown once, after a second factor was set up.
+    pub recovery_codes: Vec<Secret>,
+}
+
+/// What the sign-in form shows.
+#[derive(Debug)]
+pub struct CredentialsPrompt {
+    /// Hidden field of the form.
+    pub form_token: String,
+    /// Connectors to choose from.
+    pub connectors: Vec<ConnectorChoice>,
+    /// The one that was used last in this login.
+    pub selected: Option<String>,
+    /// What to put into the user name field.
+    pub username: Option<String>,
+    /// What to say of the last answer.
+    pub notice: Option<Notice>,
+    /// What the login was begun with.
+    pub request: Box<LoginRequest>,
+}
+
+/// What to say of the last answer. `Refused` is one text for every cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The code fits a moment a few minutes off: the device's clock is probably wrong.
+    ClockDrift,
+    /// Name or password is wrong, or the person may not sign in.
+    Refused,
+    /// The password was right but has expired; change it at the connector.
+    PasswordExpired,
+    /// The password was right but must be changed at the connector first.
+    PasswordMustChange,
+}
+
+impl Broker {
+    /// Begins a login for the browser that holds the secret `browser`. Returns the login's
+    /// handle, which belongs into URLs, and the first step.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn begin(
+        &self,
+        request: LoginRequest,
+        browser: &Token,
+    ) -> Result<(Token, Step), BrokerError> {
+        let now = self.now();
+        let handle = Token::generate(self.random.as_ref());
+        let expires_at = now + self.settings.login_lifetime;
+        let login = PendingLogin::begin(&handle, browser, request.clone(), now, expires_at);
+        let record = login.record(Stage::Credentials)?;
+        let version = record.version;
+        self.store.add_login(record).await?;
+        let prompt = self.prompt(&request, &handle, browser, version, None, None, None);
+        Ok((handle, Step::AskCredentials(prompt)))
+    }
+
+    /// Where a login stands, for showing its page again or going on after its end.
+    ///
+    /// # Errors
+    /// When there is no such login for this browser, or the store fails.
+    pub async fn resume(&self, handle: &Token, browser: &Token) -> Result<Step, BrokerError> {
+        let login = self.load(handle, browser, self.now()).await?;
+        let token = step::form_token(handle, browser, login.step(), login.version());
+        Ok(match login.stage() {
+            Stage::Credentials => {
+                let version = login.version();
+                let prompt =
+                    self.prompt(login.request(), handle, browser, version, None, None, None);
+                Step::AskCredentials(prompt)
+            }
+            Stage::Factor(_) => Step::AskFactor {
+                form_token: token,
+                notice: None,
+                request: Box::new(login.request().clone()),
+            },
+            Stage::Enrolment { first, sealed_seed } => {
+                let seed = self.open_seed(&login, first, sealed_seed).await?;
+                let request = Box::new(login.request().clone());
+                Step::AskEnrolment { form_token: token, seed, notice: None, request }
+            }
+            Stage::Completed(session) => Step::AlreadyCompleted {
+                session: *session,
+                request: Box::new(login.request().clone()),
+            },
+        })
+    }
+
+    /// Takes an answer. `form_token` is the form's hidden field and names the login.
+    /// `replaces` is the session that this browser has now, if any; completing ends it.
+    ///
+    /// # Errors
+    /// When the form's token does not fit, there is no such login for this browser, or the store
+    /// fails. A refused answer is no error but a step with a notice.
+    pub async fn submit(
+        &self,
+        form_token: &str,
+        browser: &Token,
+        event: Event,
+        replaces: Option<SessionId>,
+        origin: &Origin,
+    ) -> Result<Step, BrokerError> {
+        let now = self.now();
+        let handle = step::handle_of(form_token).ok_or(BrokerError::FormToken)?;
+        let login = self.load(&handle, browser, now).await?;
+        let at = At { handle: &handle, browser, replaces, origin, now };
+        if let Stage::Completed(session) = login.stage() {
+            // The answer of a double click, or of a second tab, whose twin came first.
+            return Ok(Step::AlreadyCompleted {
+                session: *session,
+                request: Box::new(login.request().clone()),
+            });
+        }
+        if !step::verify(form_token, browser, login.step(), login.version()) {
+            return Err(BrokerError::FormToken);
+        }
+        match (login.step(), event) {
+            (StepName::Credentials, Event::Credentials { connector, username, password }) => {
+                self.first_factor(login, &connector, &username, password, &at).await
+            }
+            (StepName::Factor | StepName::Enrolment, Event::Code(code)) => {
+                self.second_factor(login, code, &at).await
+            }
+            _ => Err(BrokerError::FormToken),
+        }
+    }
+
+    async fn load(
+        &self,
+        handle: &Token,
+        browser: &Token,
+        now: Timestamp,
+    ) -> Result<PendingLogin, BrokerError> {
+        let record = self.store.login(handle.hash()).await?;
+        Ok(PendingLogin::resume(record, browser, now)?)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one prompt")]
+    pub(super) fn prompt(
+        &self,
+        request: &LoginRequest,
+        handle: &Token,
+        browser: &Token,
+        version: i64,
+        selected: Option<&str>,
+        username: Option<&str>,
+        notice: Option<Notice>,
+    ) -> CredentialsPrompt {
+        let allowed = |id: &str| {
+            request.connectors.as_ref().is_none_or(|list| list.iter().any(|known| known == id))
+        };
+        CredentialsPrompt {
+            form_token: step::form_token(handle, browser, StepName::Credentials, version),
+            connectors: self
+                .connectors
+                .choices()
+                .into_iter()
+                .filter(|choice| allowed(&choice.id))
+                .collect(),
+            selected: selected.map(str::to_owned),
+            username: username.map(str::to_owned).or_else(|| request.login_hint.clone()),
+            notice,
+            request: Box::new(request.clone()),
+        }
+    }
+
+    /// Ends the login and makes its session, in one transaction.
+    pub(super) async fn complete(
+        &self,
+        login: PendingLogin,
+        completed: CompletedLogin,
+        clear_throttle: Vec<String>,
+        recovery_codes: Vec<Secret>,
+        at: &At<'_>,
+    ) -> Result<Step, BrokerError> {
+        let request = login.request().clone();
+        let id = self.new_id(at.now);
+        let record = Session::issue(&completed, id, self.settings.session, at.origin, at.now);
+        let event = |name: &str| {
+            let event = AuditRecord::new(at.now, name)
+                .account(&completed.account().username)
+                .connector(completed.connector())
+                .from_request(at.origin)
+                .with("session", record.id.to_string())
+                .with("acr", completed.acr());
+            match &request.client {
+                Some(client) => event.client(client),
+                None => event,
+            }
+        };
+        let audit = vec![event("login.accepted"), event("session.issued")];
+        let mut account = completed.account().clone();
+        account.last_login_at = Some(at.now);
+        account.updated_at = at.now;
+        let completion = LoginCompletion {
+            login: login.record(Stage::Completed(record.id))?,
+            account: Some(account.clone()),
+            session: record.clone(),
+            replaces: at.replaces,
+            clear_throttle,
+            audit: audit.clone(),
+        };
+        if !self.store.complete_login(completion).await? {
+            // Another answer of the same login came first, or the account changed under it:
+            // whatever was written last decides, so look again.
+            return self.resume(at.handle, at.browser).await;
+        }
+        audit.iter().for_each(AuditRecord::log);
+        account.version += 1;
+        let session = Session::resume(record, account, at.now)
+            .ok_or_else(|| BrokerError::Internal("a new session is not live".to_owned()))?;
+        Ok(Step::Completed(Box::new(Completed { session, request, recovery_codes })))
+    }
+
+    /// Removes what has expired; to be called every few minutes by one job of each node.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn purge(&self) -> Result<u64, BrokerError> {
+        self.sources.sweep();
+        Ok(self.store.purge(self.now()).await?)
+    }
+}
+
+/// One answer's circumstances.
+pub(super) struct At<'a> {
+    pub(super) handle: &'a Token,
+    pub(super) browser: &'a Token,
+    pub(super) replaces: Option<SessionId>,
+    pub(super) origin: &'a Origin,
+    pub(super) now: Timestamp,
+}
+
+impl From<serde_json::Error> for BrokerError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Internal(format!("a stored value cannot be read: {error}"))
+    }
+}
+
+impl BrokerError {
+    /// Whether a person can go on by beginning the login anew.
+    #[must_use]
+    pub const fn is_stale_login(&self) -> bool {
+        matches!(
+            self,
+            Self::FormToken
+                | Self::Login(
+                    PendingLoginError::Expired
+                        | PendingLoginError::Unknown
+                        | PendingLoginError::OtherBrowser
+                )
+        )
+    }
+}

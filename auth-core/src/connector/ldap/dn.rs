@@ -1,0 +1,175 @@
+//! Distinguished names: RFC 4514 escaping, comparison keys, and the value of the first RDN.
+
+use std::fmt::Write as _;
+
+/// Escapes a value for use in an RDN (RFC 4514 section 2.4).
+pub(super) fn escape_value(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let last = value.chars().count().saturating_sub(1);
+    for (position, c) in value.chars().enumerate() {
+        match c {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' | '=' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '#' if position == 0 => out.push_str("\\#"),
+            ' ' if position == 0 || position == last => out.push_str("\\ "),
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A form in which two spellings of one DN are equal: unescaped and escaped anew, without blanks
+/// around separators, in lower case. Good for remembering what was visited, not for sending.
+pub(super) fn key(dn: &str) -> String {
+    let relative: Vec<String> = split(dn, ',').into_iter().map(relative_key).collect();
+    relative.join(",")
+}
+
+/// Whether `dn` is `base` or below it. Everything is below the empty base.
+pub(super) fn is_within(dn: &str, base: &str) -> bool {
+    let (dn, base) = (key(dn), key(base));
+    base.is_empty() || dn == base || dn.ends_with(&format!(",{base}"))
+}
+
+/// The unescaped value of the first attribute of the first RDN, e.g. `staff` of
+/// `cn=staff,ou=groups,…`. `None` for a malformed DN or a value in `#hex` form.
+pub(super) fn first_value(dn: &str) -> Option<String> {
+    let relative = *split(dn, ',').first()?;
+    let pair = *split(relative, '+').first()?;
+    let (_, value) = pair.split_once('=')?;
+    unescape(trimmed(value))
+}
+
+fn relative_key(relative: &str) -> String {
+    let pairs: Vec<String> = split(relative, '+').into_iter().map(pair_key).collect();
+    pairs.join("+")
+}
+
+fn pair_key(pair: &str) -> String {
+    match pair.split_once('=') {
+        Some((attribute, value)) => {
+            let value = trimmed(value);
+            let value = unescape(value).map_or_else(|| value.to_owned(), |v| escape_value(&v));
+            format!("{}={value}", attribute.trim()).to_lowercase()
+        }
+        None => pair.trim().to_lowercase(),
+    }
+}
+
+/// Splits at separators that are not escaped.
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut escaped) = (0, false);
+    for (position, c) in text.char_indices() {
+        if escaped {
+            escaped = false;
+        } else if c == '\\' {
+            escaped = true;
+        } else if c == separator {
+            parts.extend(text.get(start..position));
+            start = position + c.len_utf8();
+        }
+    }
+    parts.extend(text.get(start..));
+    parts
+}
+
+/// Without the blanks around it, but with an escaped one at the end.
+fn trimmed(value: &str) -> &str {
+    let value = value.trim_start_matches(' ');
+    let cut = value.trim_end_matches(' ');
+    let backslashes = cut.chars().rev().take_while(|&c| c == '\\').count();
+    let keep =
+        if backslashes % 2 == 1 && cut.len() < value.len() { cut.len() + 1 } else { cut.len() };
+    value.get(..keep).unwrap_or(cut)
+}
+
+fn unescape(value: &str) -> Option<String> {
+    if value.starts_with('#') {
+        return None;
+    }
+    let mut out = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        let hex = rest.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        if let Some(code) = hex
+            .filter(|two| two.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|two| u8::from_str_radix(two, 16).ok())
+        {
+            out.push(code);
+            rest = rest.get(2..)?;
+        } else {
+            let (&literal, tail) = rest.split_first()?;
+            out.push(literal);
+            rest = tail;
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn specials_of_rfc_4514_are_escaped() {
+        assert_eq!(escape_value("Weiss, Zoe"), "Weiss\\, Zoe");
+        assert_eq!(escape_value(" #x "), "\\ #x\\ ");
+        assert_eq!(escape_value("#x"), "\\#x");
+        assert_eq!(escape_value("a+b=c;d<e>f\"g\\h\0"), "a\\+b\\=c\\;d\\<e\\>f\\\"g\\\\h\\00");
+    }
+
+    #[test]
+    fn two_spellings_have_one_key() {
+        let same = ["cn=Weiss\\2C Zoe,ou=People,dc=x", "CN = Weiss\\, Zoe , OU=people,DC=X"];
+        assert_eq!(key(same[0]), key(same[1]));
+        assert_ne!(key("cn=a,dc=x"), key("cn=a\\,dc=x"));
+    }
+
+    #[test]
+    fn containment_is_by_whole_names() {
+        assert!(is_within("cn=a,ou=g,dc=x", "OU=g, dc=x"));
+        assert!(is_within("ou=g,dc=x", "ou=g,dc=x"));
+        assert!(is_within("cn=a", ""));
+        assert!(!is_within("cn=a,ou=gg,dc=x", "ou=g,dc=x"));
+        assert!(!is_within("cn=a\\,ou=g,dc=y", "ou=g,dc=y"));
+    }
+
+    #[test]
+    fn first_values() {
+        assert_eq!(first_value("cn=staff,dc=x").as_deref(), Some("staff"));
+        assert_eq!(first_value("cn=a\\2cb+sn=c,dc=x").as_deref(), Some("a,b"));
+        assert_eq!(first_value("cn=#0401,dc=x"), None);
+        assert_eq!(first_value("nonsense"), None);
+        assert_eq!(first_value(""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_comes_back_unchanged(value in ".+", nasty in "[ #,+\"\\\\<>;=\0a]{1,12}") {
+            for text in [value, nasty] {
+                let dn = format!("cn={},dc=example", escape_value(&text));
+                prop_assert_eq!(first_value(&dn), Some(text.clone()));
+                prop_assert_eq!(split(&dn, ',').len(), 2);
+                prop_assert!(is_within(&dn, "dc=example"));
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = (key(&text), first_value(&text), is_within(&text, &text));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What comes after a factor was proved: another one, enrolment, or the end.
+//!
+//! The decision takes proofs by value, so a path that skips a factor cannot be written:
+//! [`FirstFactor`] comes from an admitted [`VerifiedIdentity`] or from a stored step that only
+//! such a proof could have written, [`PassedFactor`] from the store's atomic consumption of a code.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::connector::VerifiedIdentity;
+use crate::factor::{MfaPolicy, PassedFactor};
+use crate::store::{AccountId, AccountRecord};
+
+/// Authentication context class of one factor.
+pub const AAL1: &str = "urn:auth:aal1";
+/// Authentication context class of two factors.
+pub const AAL2: &str = "urn:auth:aal2";
+
+/// Proof that a first factor was verified and that its account is let in.
+///
+/// ```compile_fail
+/// let forged: auth_core::login::FirstFactor = serde_json::from_str("{}").unwrap();
+/// ```
+#[derive(Debug)]
+pub struct FirstFactor(FirstFactorState);
+
+/// The stored form of a [`FirstFactor`]; private to the login, so that only a login record found
+/// by its handle and its browser gives one back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FirstFactorState {
+    account: AccountId,
+    connector: String,
+    subject: String,
+    amr: Vec<String>,
+    at: Timestamp,
+}
+
+impl FirstFactor {
+    /// Binds a verified identity to the account that it was admitted to. `None` when the account
+    /// is not active.
+    pub(crate) fn admitted(identity: &VerifiedIdentity, account: &AccountRecord) -> Option<Self> {
+        account.active.then(|| {
+            Self(FirstFactorState {
+                account: account.id,
+                connector: identity.connector().to_owned(),
+                subject: identity.subject().to_owned(),
+                amr: identity.amr().to_vec(),
+                at: identity.at(),
+            })
+        })
+    }
+
+    pub(super) const fn from_state(state: FirstFactorState) -> Self {
+        Self(state)
+    }
+
+    pub(super) fn into_state(self) -> FirstFactorState {
+        self.0
+    }
+
+    /// The account.
+    #[must_use]
+    pub const fn account(&self) -> AccountId {
+        self.0.account
+    }
+
+    /// The connector that verified it.
+    #[must_use]
+    pub fn connector(&self) -> &str {
+        &self.0.connector
+    }
+}
+
+/// What is asked of this login beyond its first factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// The policy after all its rules.
+    pub policy: MfaPolicy,
+    /// Whether the client asked for two factors (`acr_values`).
+    pub two_factors_asked: bool,
+    /// Whether the account has a confirmed second factor.
+    pub enrolled: bool,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Decision {
+    /// Nothing is missing.
+    Complete(CompletedLogin),
+    /// The account's second factor is asked for.
+    AskFactor(FirstFactor),
+    /// A second factor has to be set up first.
+    Enrol(FirstFactor),
+}
+
+/// Decides after the first factor.
+#[must_use]
+pub fn after_first_factor(
+    first: FirstFactor,
+    account: AccountRecord,
+    demand: Demand,
+) -> Option<Decision> {
+    if !matches(&first, &account) {
+        return None;
+    }
+    let needed = demand.two_factors_asked || demand.policy == MfaPolicy::Required;
+    // An enrolled person is asked even where the policy is optional: they chose the protection.
+    let wanted = needed || (demand.enrolled && demand.policy == MfaPolicy::Optional);
+    Some(match (wanted, demand.enrolled) {
+        (false, _) => Decision::Complete(complete(first, account, AAL1, &[])),
+        (true, true) => Decision::AskFactor(first),
+        (true, false) => Decision::Enrol(first),
+    })
+}
+
+/// Ends the login after the second factor. `None` when the proof is another account's or the
+/// account is no longer active.
+#[must_use]
+pub fn after_second_factor(
+    first: FirstFactor,
+    account: AccountRecord,
+    passed: &PassedFactor,
+) -> Option<CompletedLogin> {
+    (matches(&first, &account) && passed.account() == account.id)
+        .then(|| complete(first, account, AAL2, passed.amr()))
+}
+
+fn matches(first: &FirstFactor, account: &AccountRecord) -> bool {
+    account.active && account.id == first.0.account
+}
+
+fn complete(
+    first: FirstFactor,
+    account: AccountRecord,
+    acr: &'static str,
+    second: &[&str],
+) -> CompletedLogin {
+    let mut amr = first.0.amr;
+    for method in second {
+        if !amr.iter().any(|known| known == method) {
+            amr.push((*method).to_owned());
+        }
+    }
+    CompletedLogin { account, connector: first.0.connector, amr, acr, authenticated_at: first.0.at }
+}
+
+/// Proof that every step that the policy asks of this login was passed. Only this module makes
+/// one; a session can be issued from nothing else.
+///
+/// ```compile_fail
+/// fn forge(account: auth_core::store::AccountRecord) -> auth_core::login::CompletedLogin {
+///     auth_core::login::CompletedLogin {
+///         account,
+///         connector: "local".into(),
+///         amr: vec![],
+///         acr: "urn:auth:aal2",
+///         authenticated_at: auth_core::clock::Timestamp::from_millis(0),
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct CompletedLogin {
+    account: AccountRecord,
+    connector: String,
+    amr: Vec<String>,
+    acr: &'static str,
+    authenticated_at: Timestamp,
+}
+
+impl CompletedLogin {
+    /// Whose login it was.
+    #[must_use]
+    pub const fn account(&self) -> &AccountRecord {
+        &self.account
+    }
+
+    /// Connector of the first factor.
+    #[must_use]
+    pub fn connector(&self) -> &str {
+        &self.connector
+    }
+
+    /// Authentication methods used, RFC 8176.
+    #[must_use]
+    pub fn amr(&self) -> Vec<String> {
+        self.amr.clone()
+    }
+
+    /// Authentication context class reached.
+    #[must_use]
+    pub const fn acr(&self) -> &'static str {
+        self.acr
+    }
+
+    /// When the person proved who they are.
+    #[must_use]
+    pub const fn authenticated_at(&self) -> Timestamp {
+        self.authenticated_at
+    }
+}

@@ -1,0 +1,238 @@
+//! A login between two requests: its stored state and the check that it is this browser's.
+
+use serde::{Deserialize, Serialize};
+
+use super::flow::{FirstFactor, FirstFactorState};
+use super::step::StepName;
+use crate::clock::Timestamp;
+use crate::secret::{Token, TokenHash};
+use crate::store::{AccountId, LoginRecord, SessionId};
+
+/// What a login is begun with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRequest {
+    /// What is to happen afterwards; opaque to the flow (an authorization request as JSON).
+    pub continuation: Option<String>,
+    /// Client that asked, for rules and audit events.
+    pub client: Option<String>,
+    /// The client's name for people.
+    pub client_name: Option<String>,
+    /// Connectors through which the client lets people in; `None` for all.
+    pub connectors: Option<Vec<String>>,
+    /// Whether the client asked for two factors.
+    pub two_factors: bool,
+    /// What to put into the user name field.
+    pub login_hint: Option<String>,
+    /// Only this account may end the login (re-authentication).
+    pub account: Option<AccountId>,
+}
+
+/// Where a login stands.
+#[derive(Debug)]
+pub enum Stage {
+    /// Nothing is proved yet.
+    Credentials,
+    /// The first factor is proved, the second is asked for.
+    Factor(FirstFactor),
+    /// The first factor is proved, a second one is being set up; its seed is sealed.
+    Enrolment {
+        /// The first factor.
+        first: FirstFactor,
+        /// The seed that the next valid code confirms.
+        sealed_seed: Vec<u8>,
+    },
+    /// It made this session, once.
+    Completed(SessionId),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+enum StoredStage {
+    Credentials,
+    Factor { first: FirstFactorState },
+    Enrolment { first: FirstFactorState, sealed_seed: Vec<u8> },
+    Completed { session: SessionId },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredState {
+    request: LoginRequest,
+    #[serde(flatten)]
+    stage: StoredStage,
+}
+
+/// Why a presented handle gives no login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PendingLoginError {
+    /// Its time is over.
+    #[error("login expired")]
+    Expired,
+    /// It was begun in another browser.
+    #[error("login belongs to another browser")]
+    OtherBrowser,
+    /// There is none with this handle.
+    #[error("no such login")]
+    Unknown,
+    /// The stored state cannot be read.
+    #[error("stored login state cannot be read")]
+    Unreadable,
+}
+
+impl PendingLoginError {
+    /// The word in the audit trail.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "login_expired",
+            Self::OtherBrowser => "login_of_another_browser",
+            Self::Unknown => "login_unknown",
+            Self::Unreadable => "login_unreadable",
+        }
+    }
+}
+
+/// A login that this browser began and that is not over.
+#[derive(Debug)]
+pub struct PendingLogin {
+    handle: TokenHash,
+    browser: TokenHash,
+    version: i64,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    request: LoginRequest,
+    stage: Stage,
+}
+
+impl PendingLogin {
+    /// A new login at its first step.
+    #[must_use]
+    pub(crate) fn begin(
+        handle: &Token,
+        browser: &Token,
+        request: LoginRequest,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            handle: handle.hash(),
+            browser: browser.hash(),
+            version: 1,
+            created_at: now,
+            expires_at,
+            request,
+            stage: Stage::Credentials,
+        }
+    }
+
+    /// Judges a record that the store found by the handle's hash.
+    pub(crate) fn resume(
+        record: Option<LoginRecord>,
+        browser: &Token,
+        now: Timestamp,
+    ) -> Result<Self, PendingLoginError> {
+        let record = record.ok_or(PendingLoginError::Unknown)?;
+        if record.browser != browser.hash() {
+            return Err(PendingLoginError::OtherBrowser);
+        }
+        if now >= record.expires_at {
+            return Err(PendingLoginError::Expired);
+        }
+        let state: StoredState =
+            serde_json::from_str(&record.state).map_err(|_| PendingLoginError::Unreadable)?;
+        let stage = match state.stage {
+            StoredStage::Credentials => Stage::Credentials,
+            StoredStage::Factor { first } => Stage::Factor(FirstFactor::from_state(first)),
+            StoredStage::Enrolment { first, sealed_seed } => {
+                Stage::Enrolment { first: FirstFactor::from_state(first), sealed_seed }
+            }
+            StoredStage::Completed { session } => Stage::Completed(session),
+        };
+        Ok(Self {
+            handle: record.handle,
+            browser: record.browser,
+            version: record.version,
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            request: state.request,
+            stage,
+        })
+    }
+
+    /// The record to store for this login at `stage`; its version is the expected one.
+    pub(crate) fn record(self, stage: Stage) -> Result<LoginRecord, PendingLoginError> {
+        let stage = match stage {
+            Stage::Credentials => StoredStage::Credentials,
+            Stage::Factor(first) => StoredStage::Factor { first: first.into_state() },
+            Stage::Enrolment { first, sealed_seed } => {
+                StoredStage::Enrolment { first: first.into_state(), sealed_seed }
+            }
+            Stage::Completed(session) => StoredStage::Completed { session },
+        };
+        let state = serde_json::to_string(&StoredState { request: self.request, stage })
+            .map_err(|_| PendingLoginError::Unreadable)?;
+        Ok(LoginRecord {
+            handle: self.handle,
+            browser: self.browser,
+            version: self.version,
+            state,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+        })
+    }
+
+    /// Takes the stage out, leaving the rest of the login for [`Self::record`].
+    pub(crate) fn take_stage(&mut self) -> Stage {
+        std::mem::replace(&mut self.stage, Stage::Credentials)
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// What it was begun with.
+    #[must_use]
+    pub const fn request(&self) -> &LoginRequest {
+        &self.request
+    }
+
+    /// When it was begun.
+    #[must_use]
+    pub const fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// Its version, bound into the form's token.
+    #[must_use]
+    pub const fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// Hash of its handle, for binding sealed values to it.
+    #[must_use]
+    pub const fn handle(&self) -> &TokenHash {
+        &self.handle
+    }
+
+    /// The step whose form may be answered now.
+    #[must_use]
+    pub const fn step(&self) -> StepName {
+        match self.stage {
+            Stage::Credentials => StepName::Credentials,
+            Stage::Factor(_) => StepName::Factor,
+            Stage::Enrolment { .. } => StepName::Enrolment,
+            Stage::Completed(_) => StepName::Completed,
+        }
+    }
+
+    /// Whether the client that asked lets people in through `connector`.
+    #[must_use]
+    pub fn allows_connector(&self, connector: &str) -> bool {
+        self.request
+            .connectors
+            .as_ref()
+            .is_none_or(|allowed| allowed.iter().any(|id| id == connector))
+    }
+}

@@ -1,0 +1,131 @@
+//! The composition root: from the configuration to the parts that the routes and commands use.
+//! No rules here.
+
+mod clients;
+mod connectors;
+mod keys;
+mod observe;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use auth_core::audit::Origin;
+use auth_core::broker::provider::Provider;
+use auth_core::connector::ldap::LdapConnector;
+use auth_core::broker::{Broker, BrokerSettings};
+use auth_core::clock::{Clock, SystemClock};
+use auth_core::connector::password::PasswordRules;
+use auth_core::key_ring::KeyRing;
+use auth_core::random::{Random, SystemRandom};
+use auth_core::session::SessionLifetime;
+use auth_core::store::ThrottleRule;
+use ipnet::IpNet;
+use metrics_exporter_prometheus::PrometheusHandle;
+use url::Url;
+use uuid::Uuid;
+
+use crate::config::Config;
+pub(crate) use keys::StartRefused;
+
+/// What the site is called and who stands before it.
+pub(crate) struct Site {
+    /// Issuer, without a trailing slash.
+    pub(crate) public_url: Url,
+    /// Whether it is reached by https, so that cookies carry `Secure` and the `__Host-` prefix.
+    pub(crate) secure: bool,
+    /// Peers whose `Forwarded` and `X-Forwarded-For` count.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+}
+
+impl Site {
+    /// Name of the session cookie.
+    pub(crate) const fn session_cookie(&self) -> &'static str {
+        if self.secure { "__Host-auth_session" } else { "auth_session" }
+    }
+
+    /// Name of the cookie that binds pending logins to a browser.
+    pub(crate) const fn login_cookie(&self) -> &'static str {
+        if self.secure { "__Host-auth_login" } else { "auth_login" }
+    }
+}
+
+/// What the routes share.
+pub(crate) struct App {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) site: Site,
+    pub(crate) metrics: PrometheusHandle,
+}
+
+/// Everything that is open: what `serve` serves and what the commands work on.
+pub(crate) struct Parts {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) password_rules: PasswordRules,
+    pub(crate) site: Site,
+    pub(crate) ring: keys::OpenRing,
+}
+
+/// Opens store and key ring and builds the parts.
+///
+/// # Errors
+/// Says which setting is at fault; nothing is overwritten.
+pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
+    let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (store, ring) = keys::open_store(&config, random.as_ref(), clock.now()).await?;
+    let shared_ring: Arc<KeyRing> = Arc::clone(&ring.ring);
+    let password_rules = connectors::password_rules(&config)?;
+    let site = Site {
+        public_url: config.public_url.url().clone(),
+        secure: config.public_url.is_https(),
+        trusted_proxies: config.listen.trusted_proxies.clone(),
+    };
+    let settings = broker_settings(&config);
+    let provider_settings = clients::provider_settings(&mut config)?;
+    let connectors = connectors::connectors(config, &random)?;
+    let broker = Broker::new(Arc::clone(&store), Arc::clone(&shared_ring), connectors, settings)
+        .with_sources(Arc::clone(&clock), Arc::clone(&random));
+    let broker = Arc::new(broker);
+    let provider = Provider::new(store, clock, random, shared_ring, provider_settings)
+        .context("clients")?
+        .with_recheck(Arc::clone(&broker) as _);
+    let provider = Arc::new(provider);
+    provider.start().await.context("clients and signing keys")?;
+    Ok(Parts { broker, provider, password_rules, site, ring })
+}
+
+fn broker_settings(config: &Config) -> BrokerSettings {
+    BrokerSettings {
+        session: SessionLifetime {
+            idle_timeout: config.session.idle_timeout,
+            absolute_timeout: config.session.absolute_timeout,
+        },
+        throttle: ThrottleRule {
+            limit: i64::from(config.throttle.failures_per_account),
+            lockout: config.throttle.lockout,
+        },
+        source_burst: config.throttle.source_burst,
+        source_refill: std::time::Duration::from_secs(60)
+            / config.throttle.source_per_minute.max(1),
+        mfa: connectors::mfa_settings(config),
+        recheck: connectors::recheck_times(config),
+        ..BrokerSettings::default()
+    }
+}
+
+/// The origin of what this command line does.
+pub(crate) fn command_line_origin() -> Origin {
+    Origin { ip: None::<IpAddr>, request_id: Uuid::now_v7().simple().to_string(), user_agent: None }
+}
+
+/// The connector of one directory alone, for a diagnosis; `None` when there is no such directory.
+///
+/// # Errors
+/// Names the setting that is wrong.
+pub(crate) fn directory(config: Config, id: &str) -> anyhow::Result<Option<LdapConnector>> {
+    let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+    let wanted = config.directories.into_iter().find(|directory| directory.id == id);
+    wanted.map(|directory| connectors::directory_connector(directory, &random)).transpose()
+}

@@ -1,0 +1,69 @@
+//! From `[[client]]` and `[session.kinds]` to the provider's settings.
+
+use auth_core::broker::provider::ProviderSettings;
+use auth_core::handoff::client::{
+    Client, ClientError, ClientKind, ClientSettings, SessionKind, TokenEndpointAuthMethod,
+};
+use auth_core::handoff::client_session::SessionLengths;
+use auth_core::handoff::signing_key::SigningAlgorithm;
+
+use crate::config::{self, Config};
+
+/// The provider's settings; takes the clients, with their secrets, out of the configuration.
+pub(super) fn provider_settings(config: &mut Config) -> Result<ProviderSettings, ClientError> {
+    let clients = std::mem::take(&mut config.clients)
+        .into_iter()
+        .map(client)
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut settings = ProviderSettings::new(config.public_url.url().clone(), clients);
+    settings.session_lengths = SessionLengths {
+        web: config.session.web,
+        mobile: config.session.mobile,
+        desktop: config.session.desktop,
+        sso: config.session.sso,
+    };
+    Ok(settings)
+}
+
+fn client(client: config::Client) -> Result<Client, ClientError> {
+    let public = client.is_public();
+    let settings = ClientSettings {
+        id: client.id,
+        name: Some(client.name),
+        kind: ClientKind::Oidc,
+        redirect_uris: client.redirect_uris,
+        post_logout_redirect_uris: client.post_logout_redirect_uris,
+        public,
+        token_endpoint_auth_method: client.token_endpoint_auth_method.map(method),
+        connectors: client.connectors,
+        scopes: client.scopes,
+        groups: client.groups,
+        id_token_signed_response_alg: Some(match client.id_token_algorithm {
+            config::IdTokenAlgorithm::Rs256 => SigningAlgorithm::Rs256,
+            config::IdTokenAlgorithm::EdDsa => SigningAlgorithm::EdDsa,
+        }),
+        access_token_lifetime: Some(client.access_token_lifetime),
+        refresh_token_lifetime: client.refresh_token_lifetime,
+        session_kind: match client.session_kind {
+            config::SessionKind::Web => SessionKind::Web,
+            config::SessionKind::Mobile => SessionKind::Mobile,
+            config::SessionKind::Desktop => SessionKind::Desktop,
+            config::SessionKind::Sso => SessionKind::Sso,
+        },
+        session_lifetime: client.session_lifetime,
+        session_idle_timeout: client.session_idle_timeout,
+    };
+    Client::new(settings, client.secret)
+}
+
+const fn method(method: config::TokenEndpointAuthMethod) -> TokenEndpointAuthMethod {
+    match method {
+        config::TokenEndpointAuthMethod::ClientSecretBasic => {
+            TokenEndpointAuthMethod::ClientSecretBasic
+        }
+        config::TokenEndpointAuthMethod::ClientSecretPost => {
+            TokenEndpointAuthMethod::ClientSecretPost
+        }
+        _ => TokenEndpointAuthMethod::None,
+    }
+}

@@ -1,0 +1,202 @@
+//! `user …`, `session …`
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+
+/// `user …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// List accounts.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show an account.
+    Show {
+        /// User name.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make an account with a local password.
+    Create(CreateUser),
+    /// End an account's sessions and refuse its sign-ins.
+    Disable {
+        /// User name.
+        name: String,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a disabled account sign in again.
+    Enable {
+        /// User name.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set the local password of an account; its sessions end.
+    SetPassword {
+        /// User name.
+        name: String,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Read the password from standard input instead of asking for it.
+        #[arg(long)]
+        password_stdin: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove all second factors of an account.
+    ResetMfa {
+        /// User name.
+        name: String,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Link an identity of a connector to an account.
+    Link {
+        /// User name.
+        name: String,
+        #[command(flatten)]
+        identity: IdentityArgument,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take an identity away from an account.
+    Unlink {
+        /// User name.
+        name: String,
+        #[command(flatten)]
+        identity: IdentityArgument,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Move accounts from one connector to another.
+    Migrate {
+        /// Connector to move from.
+        #[arg(long, value_name = "ID")]
+        from: String,
+        /// Connector to move to.
+        #[arg(long, value_name = "ID")]
+        to: String,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make accounts from a file.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write accounts to standard output.
+    Export {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `user create …`
+#[derive(Debug, Args)]
+pub(crate) struct CreateUser {
+    /// User name.
+    pub(crate) name: String,
+    /// E-mail address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Option<String>,
+    /// Given name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) first_name: Option<String>,
+    /// Family name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) last_name: Option<String>,
+    /// Nickname or display name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) nickname: Option<String>,
+    /// Position, e.g. a job title.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) position: Option<String>,
+    /// Language, as a BCP 47 tag.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) locale: Option<String>,
+    /// Role: administrator, member or guest; may be repeated.
+    #[arg(long = "role", value_name = "ROLE")]
+    pub(crate) roles: Vec<String>,
+    /// Group; may be repeated.
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// Read the password from standard input instead of asking for it.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// An identity: connector and stable subject.
+#[derive(Debug, Args)]
+pub(crate) struct IdentityArgument {
+    /// The connector.
+    #[arg(long, value_name = "ID")]
+    pub(crate) connector: String,
+    /// The stable subject there.
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) subject: String,
+}
+
+/// `session …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List live sessions.
+    List {
+        /// Only of this account.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End sessions.
+    #[command(group = ArgGroup::new("which").required(true).args(["session", "user", "all"]))]
+    Revoke {
+        /// The handle of one session, as `session list` shows it.
+        session: Option<String>,
+        /// All of this account.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// All of everybody.
+        #[arg(long)]
+        all: bool,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,155 @@
+//! `sync …`, `ldap …`, `saml …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// The directory that a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct DirectoryArgument {
+    /// Id of the directory.
+    #[arg(long, value_name = "ID")]
+    pub(crate) directory: String,
+}
+
+/// `sync …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum SyncCommand {
+    /// Show what a run would change.
+    Plan {
+        #[command(flatten)]
+        directory: DirectoryArgument,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Synchronise.
+    Run {
+        #[command(flatten)]
+        directory: DirectoryArgument,
+        /// Read everybody.
+        #[arg(long, conflicts_with = "incremental")]
+        full: bool,
+        /// Read only what changed.
+        #[arg(long)]
+        incremental: bool,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the last run and the next.
+    Status {
+        #[command(flatten)]
+        directory: DirectoryArgument,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show past runs.
+    History {
+        #[command(flatten)]
+        directory: DirectoryArgument,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `ldap …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum LdapCommand {
+    /// Diagnose a directory step by step.
+    Test {
+        #[command(flatten)]
+        directory: DirectoryArgument,
+        /// Look this person up, and sign in when a password is given.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Read the person's password from standard input.
+        #[arg(long, requires = "user")]
+        password_stdin: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move accounts to another id attribute.
+    MigrateId {
+        #[command(flatten)]
+        directory: DirectoryArgument,
+        /// The new id attribute.
+        #[arg(long, value_name = "ATTR")]
+        to: String,
+        /// Where the undo file goes.
+        #[arg(long, value_name = "FILE")]
+        undo: Option<PathBuf>,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The SAML connection that a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionArgument {
+    /// Id of the connection.
+    #[arg(long, value_name = "ID")]
+    pub(crate) connection: String,
+}
+
+/// `saml …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum SamlCommand {
+    /// Print our metadata.
+    Metadata {
+        #[command(flatten)]
+        connection: ConnectionArgument,
+    },
+    /// Take over an identity provider's metadata.
+    Import {
+        #[command(flatten)]
+        connection: ConnectionArgument,
+        /// The metadata.
+        file: PathBuf,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Judge a captured response.
+    Inspect {
+        #[command(flatten)]
+        connection: ConnectionArgument,
+        /// Judge it as at this moment.
+        #[arg(long, value_name = "RFC3339")]
+        at: Option<String>,
+        /// The request that it has to answer.
+        #[arg(long, value_name = "ID")]
+        in_response_to: Option<String>,
+        /// The response: XML, base64 as posted, or the form body.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Accept changed keys of an identity provider.
+    ApproveKeys {
+        #[command(flatten)]
+        connection: ConnectionArgument,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print the values to paste at the identity provider.
+    Setup {
+        #[command(flatten)]
+        connection: ConnectionArgument,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

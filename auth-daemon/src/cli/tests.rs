@@ -1,0 +1,113 @@
+//! Every command of the contract is understood, and only as it is written there.
+
+use std::ffi::OsString;
+
+use clap::CommandFactory as _;
+
+use super::Cli;
+use crate::exit::Exit;
+
+fn parse(line: &str) -> Result<Cli, Exit> {
+    let words = std::iter::once("auth-daemon").chain(line.split_whitespace());
+    Cli::from_arguments(words.map(OsString::from))
+}
+
+#[test]
+fn definitions_are_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn commands_of_the_contract() {
+    for line in [
+        "serve",
+        "--config x.toml serve",
+        "serve --config x.toml",
+        "config init",
+        "config init x.toml --force",
+        "config check",
+        "config check --offline --json",
+        "config schema",
+        "sync plan --directory corp --json",
+        "sync run --directory corp --full --dry-run --json",
+        "sync run --directory corp --incremental",
+        "sync status --directory corp",
+        "sync history --directory corp --json",
+        "ldap test --directory corp",
+        "ldap test --directory corp --user alice --password-stdin --json",
+        "ldap migrate-id --directory corp --to entryUUID --dry-run",
+        "saml metadata --connection okta",
+        "saml import --connection okta idp.xml",
+        "saml inspect --connection okta --at 2026-01-01T00:00:00Z --in-response-to _1 r.xml --json",
+        "saml approve-keys --connection okta --dry-run",
+        "saml setup --connection okta",
+        "user list --json",
+        "user show alice --json",
+        "user create alice --email a@example.com --role guest --password-stdin --json",
+        "user disable alice --dry-run",
+        "user enable alice",
+        "user set-password alice --password-stdin",
+        "user reset-mfa alice --dry-run",
+        "user link alice --connector corp --subject x",
+        "user unlink alice --connector corp --subject x --dry-run",
+        "user migrate --from local --to corp --dry-run",
+        "user import users.json --dry-run",
+        "user export --json",
+        "session list --json",
+        "session list --user alice",
+        "session revoke --user alice --dry-run",
+        "session revoke --all",
+        "session revoke 0198",
+        "client list --json",
+        "client show chat --json",
+        "client add chat --redirect-uri https://chat.example.com/cb --json",
+        "client rotate-secret chat --json",
+        "client remove chat --dry-run",
+        "client check chat",
+        "client adopt chat --plan p.json",
+        "client adopt chat --apply p.json",
+        "claims preview --user alice --client chat",
+        "key list --json",
+        "key rotate --reseal --dry-run",
+        "key retire k1 --dry-run",
+        "token list --json",
+        "token create --scope read --scope users --json",
+        "token revoke t1",
+        "audit tail --json",
+        "audit tail -n 5 --follow",
+        "audit export --json",
+        "audit verify",
+        "backup b.db",
+        "restore b.db",
+        "console",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn wrong_command_lines_are_usage_errors() {
+    for line in [
+        "",
+        "frobnicate",
+        "config",
+        "serve --json",
+        "user show",
+        "sync run --directory corp --full --incremental",
+        "session revoke",
+        "session revoke --user alice --all",
+        "ldap test",
+        "ldap test --directory corp --password-stdin",
+        "token create",
+        "client adopt chat",
+    ] {
+        assert_eq!(parse(line).expect_err(line), Exit::Usage, "{line}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for line in ["--help", "--version", "config --help", "user create -h"] {
+        assert_eq!(parse(line).expect_err(line), Exit::Done, "{line}");
+    }
+}

@@ -1,0 +1,83 @@
+//! Whether the servers that the configuration names answer.
+//!
+//! The directories: a TCP connection to each server. The store: its folder, for an SQLite file;
+//! a PostgreSQL database is opened by `serve`, and a warning says that nothing was tried here.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use crate::config::{Config, Directory, Finding, Severity, StorageBackend};
+
+/// Tries everything; a directory of which no server answers is an error, one that lacks a server
+/// a warning.
+pub(crate) async fn check(config: &Config) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = store(&config.storage.backend).into_iter().collect();
+    for (index, directory) in config.directories.iter().enumerate() {
+        findings.extend(directory_servers(index, directory).await);
+    }
+    findings
+}
+
+async fn directory_servers(index: usize, directory: &Directory) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, server) in directory.servers.iter().enumerate() {
+        let host = server.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let default_port = if server.url.scheme() == "ldaps" { 636 } else { 389 };
+        let port = server.url.port().unwrap_or(default_port);
+        if let Err(error) = connect(host, port, directory.connect_timeout).await {
+            findings.push(Finding {
+                severity: Severity::Warning,
+                key: format!("directory[{index}].servers[{number}]"),
+                id: Some(directory.id.clone()),
+                variable: None,
+                problem: format!("{host}:{port} does not answer: {error}"),
+                repair: "start the server, or mend its name, its port or the firewall".to_owned(),
+            });
+        }
+    }
+    if findings.len() == directory.servers.len() {
+        for finding in &mut findings {
+            finding.severity = Severity::Error;
+        }
+    }
+    findings
+}
+
+async fn connect(host: &str, port: u16, limit: Duration) -> io::Result<()> {
+    match tokio::time::timeout(limit, TcpStream::connect((host, port))).await {
+        Ok(connected) => connected.map(drop),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+fn store(backend: &StorageBackend) -> Option<Finding> {
+    let (severity, problem, repair) = match backend {
+        StorageBackend::SqliteMemory => return None,
+        StorageBackend::SqliteFile(file) => {
+            let folder = match file.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new("."),
+            };
+            if folder.is_dir() {
+                return None;
+            }
+            let problem = format!("the folder {} does not exist", folder.display());
+            (Severity::Error, problem, "create it for the daemon's user")
+        }
+        StorageBackend::PostgreSql => {
+            let problem = "the PostgreSQL database was not tried".to_owned();
+            (Severity::Warning, problem, "`auth-daemon serve` says so when it cannot be opened")
+        }
+    };
+    Some(Finding {
+        severity,
+        key: "storage.url".to_owned(),
+        id: None,
+        variable: None,
+        problem,
+        repair: repair.to_owned(),
+    })
+}

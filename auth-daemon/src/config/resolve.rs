@@ -1,0 +1,133 @@
+//! From the raw structs to [`Config`]: each section by itself, then what several sections have to
+//! agree upon.
+
+use std::collections::BTreeMap;
+
+use super::Config;
+use super::finding::{KeyPath, Problems};
+use super::raw::RawConfig;
+use super::sections::mfa::Known;
+
+/// Turns raw structs into the configuration. `None` when even a placeholder cannot be made for
+/// something; the caller refuses the result anyway when there are errors.
+pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config> {
+    let root = KeyPath::root();
+    let at = |section: &str| root.key(section);
+
+    let connectors = connector_ids(&raw, problems);
+    let clients = client_ids(&raw, problems);
+    check_sign_in_is_possible(&raw, problems);
+
+    let public_url = problems.public_url(&at("public_url"), raw.public_url.as_deref());
+    let known = Known { connectors: &connectors, clients: &clients };
+    let mfa = raw.mfa.resolve(&at("mfa"), public_url.as_ref(), &known, problems);
+    let password =
+        raw.password.resolve(&at("password"), mfa.is_always_required_locally(), problems);
+
+    let listen = raw.listen.resolve(&at("listen"), public_url.as_ref(), problems);
+    let storage = raw.storage.resolve(&at("storage"), problems);
+    let keys = raw.keys.resolve(&at("keys"), problems);
+    let session = raw.session.resolve(&at("session"), problems);
+    let throttle = raw.throttle.resolve(&at("throttle"), problems);
+    let directories = raw
+        .directory
+        .into_iter()
+        .enumerate()
+        .map(|(index, directory)| directory.resolve(&at("directory").index(index), problems))
+        .collect();
+    refuse_unavailable("saml", raw.saml.len(), problems);
+    for (index, connection) in raw.saml.into_iter().enumerate() {
+        connection.check(&at("saml").index(index), problems);
+    }
+    refuse_unavailable("oidc", raw.oidc.len(), problems);
+    for (index, connection) in raw.oidc.into_iter().enumerate() {
+        connection.check(&at("oidc").index(index), problems);
+    }
+    let clients = raw
+        .client
+        .into_iter()
+        .enumerate()
+        .map(|(index, client)| client.resolve(&at("client").index(index), &connectors, problems))
+        .collect();
+    let admin = raw.admin.resolve(&at("admin"), problems);
+    Some(Config {
+        public_url: public_url?,
+        listen,
+        storage,
+        keys,
+        session,
+        password,
+        throttle,
+        mfa,
+        directories,
+        clients,
+        admin,
+    })
+}
+
+/// Ids of all connectors, `local` first; one id in two tables is an error.
+fn connector_ids(raw: &RawConfig, problems: &mut Problems) -> Vec<String> {
+    let tables = entries("directory", raw.directory.iter().map(|directory| directory.id()))
+        .chain(entries("saml", raw.saml.iter().map(|connection| connection.id())))
+        .chain(entries("oidc", raw.oidc.iter().map(|connection| connection.id())));
+    let mut ids = vec![auth_core::connector::LOCAL.to_owned()];
+    ids.extend(unique_ids(tables, problems));
+    ids
+}
+
+fn client_ids(raw: &RawConfig, problems: &mut Problems) -> Vec<String> {
+    unique_ids(entries("client", raw.client.iter().map(|client| client.id())), problems)
+}
+
+fn entries<'a>(
+    section: &'static str,
+    ids: impl Iterator<Item = Option<&'a str>>,
+) -> impl Iterator<Item = (KeyPath, Option<&'a str>)> {
+    ids.enumerate().map(move |(index, id)| (KeyPath::root().key(section).index(index), id))
+}
+
+fn unique_ids<'a>(
+    tables: impl Iterator<Item = (KeyPath, Option<&'a str>)>,
+    problems: &mut Problems,
+) -> Vec<String> {
+    let mut first: BTreeMap<&str, KeyPath> = BTreeMap::new();
+    for (table, id) in tables {
+        let Some(id) = id else { continue };
+        match first.get(id) {
+            Some(other) => problems.error(
+                &table.key("id").named(Some(id)),
+                format!("is the id of {} too", other.as_str()),
+                "give each an id of its own",
+            ),
+            None => {
+                first.insert(id, table);
+            }
+        }
+    }
+    first.into_keys().map(str::to_owned).collect()
+}
+
+fn check_sign_in_is_possible(raw: &RawConfig, problems: &mut Problems) {
+    let nobody = !raw.password.is_enabled()
+        && raw.directory.is_empty()
+        && raw.saml.is_empty()
+        && raw.oidc.is_empty();
+    let at = KeyPath::root().key("directory");
+    if nobody && !problems.has_errors_at(&at) {
+        problems.error(
+            &KeyPath::root().key("password").key("enabled"),
+            "is false and there is no [[directory]]: nobody could sign in",
+            "add a [[directory]], or set it to true",
+        );
+    }
+}
+
+fn refuse_unavailable(section: &str, tables: usize, problems: &mut Problems) {
+    if tables > 0 {
+        problems.error(
+            &KeyPath::root().key(section),
+            "not available in this version",
+            format!("remove every [[{section}]] table"),
+        );
+    }
+}

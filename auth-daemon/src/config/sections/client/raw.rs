@@ -1,0 +1,327 @@
+//! What may be written in `[[client]]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::kind::{ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod};
+use super::{Client, unavailable};
+use crate::config::finding::{KeyPath, Problems};
+use crate::config::sections::session::SessionKind;
+use crate::config::values::{DAY, DurationText, MINUTE, SecretText};
+
+/// A chat server or other relying party. Clients may also live in the store (`client add`), never
+/// under one id in both.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct RawClient {
+    /// Its id (`client_id`), `[a-z0-9-]{1,32}`.
+    #[schemars(extend("x-required" = true))]
+    id: Option<String>,
+    /// Its name for people. Default: the id.
+    name: Option<String>,
+    /// By which protocol it is served.
+    pub(super) kind: ClientKind,
+    /// Where browsers are sent back to with a code; compared exactly. https, or http to a
+    /// loopback address (any port for a public client), or for a public client a scheme of its
+    /// own with a period in it.
+    redirect_uris: Vec<String>,
+    /// Where a sign-out may return to; the same rules.
+    post_logout_redirect_uris: Vec<String>,
+    /// Its secret.
+    secret: Option<SecretText>,
+    /// A file that holds `secret`.
+    secret_file: Option<PathBuf>,
+    /// An application on people's own machines, which can keep no secret: it has none, and PKCE
+    /// binds its codes.
+    public: bool,
+    /// How it proves who it is. Default: `client_secret_basic` and `client_secret_post` are both
+    /// taken.
+    pub(super) token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
+    /// Its public keys as a JWK set, for `private_key_jwt`. Not available in this version.
+    pub(super) jwks_file: Option<PathBuf>,
+    /// Algorithm of its ID tokens.
+    id_token_signed_response_alg: IdTokenAlgorithm,
+    /// Scopes that it may be granted. Default: all that have a meaning.
+    scopes: Option<Vec<String>>,
+    /// Groups that it is told of. Default: all.
+    groups: Option<Vec<String>>,
+    /// Only people of these connectors may sign in to it: `local` and ids of directories.
+    /// Default: all.
+    connectors: Option<Vec<String>>,
+    /// What `sub` is.
+    pub(super) subject_type: SubjectType,
+    /// Lifetime of access tokens and ID tokens, `30s` to `24h`.
+    access_token_lifetime: DurationText,
+    /// How long a refresh token is good while nobody uses it. Default: as long as the session.
+    refresh_token_lifetime: Option<DurationText>,
+    /// What sort of session it gets: which length of `session.kinds`.
+    session_kind: SessionKind,
+    /// How long its sessions last. Default: by `session_kind`.
+    session_lifetime: Option<DurationText>,
+    /// Its sessions end after so long without use. Default: never.
+    session_idle_timeout: Option<DurationText>,
+    /// Where logout tokens are posted. Not available in this version.
+    pub(super) backchannel_logout_uri: Option<String>,
+    /// Where events are posted. Not available in this version.
+    pub(super) webhook: Option<RawWebhook>,
+    /// The chat server's own API, for pushing account changes. Not available in this version.
+    pub(super) mattermost: Option<RawMattermost>,
+    /// Hosts behind the reverse proxy, for `forward-auth`. Not available in this version.
+    pub(super) hosts: Vec<String>,
+}
+
+/// Where events are posted. Not available in this version.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct RawWebhook {
+    /// The URL.
+    #[schemars(extend("x-required" = true))]
+    url: Option<String>,
+    /// Secret that signs the events.
+    secret: Option<SecretText>,
+    /// A file that holds `secret`.
+    secret_file: Option<PathBuf>,
+}
+
+/// The chat server's own API, for pushing account changes. Not available in this version.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct RawMattermost {
+    /// The server's URL.
+    #[schemars(extend("x-required" = true))]
+    url: Option<String>,
+    /// Access token of an administrator's account there.
+    token: Option<SecretText>,
+    /// A file that holds `token`.
+    token_file: Option<PathBuf>,
+}
+
+impl Default for RawClient {
+    fn default() -> Self {
+        Self {
+            id: None,
+            name: None,
+            kind: ClientKind::default(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            secret: None,
+            secret_file: None,
+            public: false,
+            token_endpoint_auth_method: None,
+            jwks_file: None,
+            id_token_signed_response_alg: IdTokenAlgorithm::default(),
+            scopes: None,
+            groups: None,
+            connectors: None,
+            subject_type: SubjectType::default(),
+            access_token_lifetime: "10m".into(),
+            refresh_token_lifetime: None,
+            session_kind: SessionKind::default(),
+            session_lifetime: None,
+            session_idle_timeout: None,
+            backchannel_logout_uri: None,
+            webhook: None,
+            mattermost: None,
+            hosts: Vec::new(),
+        }
+    }
+}
+
+impl RawClient {
+    /// The id as written, for the checks of uniqueness.
+    pub(in crate::config) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    pub(in crate::config) fn resolve(
+        mut self,
+        at: &KeyPath,
+        connectors: &[String],
+        problems: &mut Problems,
+    ) -> Client {
+        let at = &at.clone().named(self.id.as_deref());
+        unavailable::refuse(&self, at, problems);
+        self.public |= self.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::None);
+        let id = problems.id(at, self.id.take()).unwrap_or_default();
+        if let Some(name) = &self.name {
+            problems.label(&at.key("name"), name);
+        }
+        self.check_uris(at, problems);
+        self.check_scopes(at, problems);
+        self.check_connectors(at, connectors, problems);
+        self.check_endpoints(at, problems);
+        let secret = self.secret(at, problems);
+        let access = problems.duration(
+            &at.key("access_token_lifetime"),
+            &self.access_token_lifetime,
+            Duration::from_secs(30)..=DAY,
+        );
+        let mut lifetime = |name: &str, text: &Option<DurationText>| {
+            let text = text.as_ref()?;
+            problems.duration(&at.key(name), text, MINUTE..=DAY * 400)
+        };
+        let refresh = lifetime("refresh_token_lifetime", &self.refresh_token_lifetime);
+        let session = lifetime("session_lifetime", &self.session_lifetime);
+        let idle = lifetime("session_idle_timeout", &self.session_idle_timeout);
+        if let (Some(idle), Some(session)) = (idle, session)
+            && idle > session
+        {
+            problems.error(
+                &at.key("session_idle_timeout"),
+                "is longer than session_lifetime",
+                "make it shorter, or session_lifetime longer",
+            );
+        }
+        Client {
+            name: self.name.unwrap_or_else(|| id.clone()),
+            id,
+            kind: self.kind,
+            redirect_uris: self.redirect_uris,
+            post_logout_redirect_uris: self.post_logout_redirect_uris,
+            secret,
+            token_endpoint_auth_method: if self.public {
+                Some(TokenEndpointAuthMethod::None)
+            } else {
+                self.token_endpoint_auth_method
+            },
+            id_token_algorithm: self.id_token_signed_response_alg,
+            scopes: self.scopes,
+            groups: self.groups,
+            connectors: self.connectors,
+            access_token_lifetime: access.unwrap_or_default(),
+            refresh_token_lifetime: refresh,
+            session_kind: self.session_kind,
+            session_lifetime: session,
+            session_idle_timeout: idle,
+        }
+    }
+
+    fn check_uris(&self, at: &KeyPath, problems: &mut Problems) {
+        let redirects = at.key("redirect_uris");
+        if self.kind.has_redirect_uris() && self.redirect_uris.is_empty() {
+            problems.missing(&redirects, "list where browsers return to with a code");
+        }
+        if self.kind == ClientKind::ForwardAuth && self.hosts.is_empty() {
+            problems.missing(&at.key("hosts"), "list the hosts behind the reverse proxy");
+        }
+        problems.redirect_uris(&redirects, &self.redirect_uris, self.public);
+        problems.redirect_uris(
+            &at.key("post_logout_redirect_uris"),
+            &self.post_logout_redirect_uris,
+            self.public,
+        );
+    }
+
+    fn check_scopes(&self, at: &KeyPath, problems: &mut Problems) {
+        let at = at.key("scopes");
+        let Some(scopes) = &self.scopes else { return };
+        for (index, scope) in scopes.iter().enumerate() {
+            // RFC 6749 section 3.3.
+            let sound = !scope.is_empty()
+                && scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+            if !sound {
+                problems.error(&at.index(index), "is no scope", "give one word without quotes");
+            }
+        }
+        if self.kind == ClientKind::Oidc && !scopes.iter().any(|scope| scope == "openid") {
+            problems.error(&at, "lacks openid, without which no ID token is made", "add it");
+        }
+    }
+
+    fn check_connectors(&self, at: &KeyPath, known: &[String], problems: &mut Problems) {
+        let at = at.key("connectors");
+        let Some(connectors) = &self.connectors else { return };
+        if connectors.is_empty() {
+            problems.error(&at, "is empty: nobody could sign in", "leave it out to allow all");
+        }
+        for (index, connector) in connectors.iter().enumerate() {
+            if !known.contains(connector) {
+                problems.error(
+                    &at.index(index),
+                    format!("there is no connector `{connector}`"),
+                    format!("known are {}", known.join(", ")),
+                );
+            }
+        }
+    }
+
+    fn check_endpoints(&mut self, at: &KeyPath, problems: &mut Problems) {
+        if let Some(uri) = &self.backchannel_logout_uri {
+            problems.endpoint(&at.key("backchannel_logout_uri"), uri);
+        }
+        if let Some(file) = &self.jwks_file {
+            problems.readable_file(&at.key("jwks_file"), file);
+        }
+        if let Some(hook) = self.webhook.take() {
+            let at = at.key("webhook");
+            check_endpoint(&at, hook.url.as_deref(), problems);
+            problems.secret(&at, "secret", hook.secret, hook.secret_file.as_deref());
+        }
+        if let Some(server) = self.mattermost.take() {
+            let at = at.key("mattermost");
+            check_endpoint(&at, server.url.as_deref(), problems);
+            problems.secret(&at, "token", server.token, server.token_file.as_deref());
+        }
+    }
+
+    /// A public client has no secret; any other has one, and both agree with the method.
+    fn secret(
+        &mut self,
+        at: &KeyPath,
+        problems: &mut Problems,
+    ) -> Option<auth_core::secret::Secret> {
+        let method = self.token_endpoint_auth_method;
+        let given = self.secret.is_some() || self.secret_file.is_some();
+        let at_secret = at.key(if self.secret_file.is_some() { "secret_file" } else { "secret" });
+        let secret = problems.secret(at, "secret", self.secret.take(), self.secret_file.as_deref());
+        if let Some(secret) = &secret
+            && secret.expose().chars().count() < 16
+        {
+            problems.warning(
+                &at_secret,
+                "is shorter than 16 characters and may be guessed",
+                "make one with `openssl rand -base64 32`",
+            );
+        }
+        if self.public && given {
+            problems.error(
+                &at_secret,
+                "is set, but a public client has none",
+                "remove it, or set public = false (and no method \"none\")",
+            );
+        }
+        let method_is_wrong = match method {
+            None | Some(TokenEndpointAuthMethod::None) => false,
+            Some(_) => self.public,
+        };
+        if method_is_wrong {
+            problems.error(
+                &at.key("token_endpoint_auth_method"),
+                "does not go with `public`",
+                "a public client has \"none\": remove one of the two",
+            );
+        }
+        let needs_secret = !self.public
+            && self.kind != ClientKind::ForwardAuth
+            && method != Some(TokenEndpointAuthMethod::PrivateKeyJwt);
+        if needs_secret && !given {
+            problems.missing(
+                &at.key("secret_file"),
+                "a client with `public = false` proves who it is by a secret",
+            );
+        }
+        secret
+    }
+}
+
+fn check_endpoint(at: &KeyPath, url: Option<&str>, problems: &mut Problems) {
+    match url {
+        Some(url) => {
+            problems.endpoint(&at.key("url"), url);
+        }
+        None => problems.missing(&at.key("url"), "give an https URL"),
+    }
+}

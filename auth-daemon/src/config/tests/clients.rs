@@ -1,0 +1,162 @@
+//! `[[client]]`
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
+
+const CHAT: &str =
+    "[[client]]\nid = \"chat\"\nredirect_uris = [\"https://chat.example.com/callback\"]\n";
+const SECRET: &str = "secret = \"0123456789abcdef\"\n";
+
+/// Errors of a client with these keys beside id and redirect URI.
+fn check_keys(keys: &str, expected: &[&str]) {
+    let expected: Vec<String> =
+        expected.iter().map(|problem| format!("client[0].{problem}")).collect();
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    check(&format!("{CHAT}{keys}"), &expected);
+}
+
+#[test]
+fn defaults() {
+    let config = config(&format!("{CHAT}{SECRET}"));
+    let client = config.clients.first().unwrap();
+    assert_eq!(client.name, "chat");
+    assert_eq!(client.id_token_algorithm, IdTokenAlgorithm::Rs256);
+    assert_eq!(client.access_token_lifetime, Duration::from_secs(600));
+    assert!(client.secret.as_ref().unwrap().matches("0123456789abcdef"));
+    assert!(client.connectors.is_none() && client.scopes.is_none() && !client.is_public());
+}
+
+#[test]
+fn ids() {
+    check(
+        &format!("{}{SECRET}", CHAT.replace("\"chat\"", "\"Chat_1\"")),
+        &["client[0].id (Chat_1): is no id"],
+    );
+    check(
+        &format!("{CHAT}{SECRET}{CHAT}{SECRET}"),
+        &["client[1].id (chat): is the id of client[0] too"],
+    );
+    check(
+        "[[client]]\npublic = true\nredirect_uris = [\"https://a/\"]",
+        &["client[0].id: is missing"],
+    );
+}
+
+#[test]
+fn secrets_go_with_confidential_clients_only() {
+    check_keys("", &["secret_file (chat): is missing"]);
+    check_keys("public = true", &[]);
+    check_keys("token_endpoint_auth_method = \"none\"", &[]);
+    check_keys(
+        &format!("public = true\n{SECRET}"),
+        &["secret (chat): is set, but a public client"],
+    );
+    check_keys(
+        &format!("{SECRET}secret_file = \"/x\""),
+        &["secret (chat): `secret` and `secret_file` are both set"],
+    );
+    check_keys("secret = \"\"", &["secret (chat): is empty"]);
+    check_keys(
+        "public = true\ntoken_endpoint_auth_method = \"client_secret_post\"",
+        &["token_endpoint_auth_method (chat): does not go with `public`"],
+    );
+    check_keys(
+        &format!("{SECRET}token_endpoint_auth_method = \"none\""),
+        &["secret (chat): is set, but a public client"],
+    );
+    let config = config(&format!("{CHAT}public = true"));
+    let client = &config.clients[0];
+    assert!(client.is_public());
+    assert_eq!(client.token_endpoint_auth_method, Some(TokenEndpointAuthMethod::None));
+    check_warnings(
+        &format!("[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n{CHAT}secret = \"short\""),
+        &["client[0].secret (chat): is shorter than 16 characters"],
+    );
+}
+
+#[test]
+fn redirect_uris() {
+    let text = |uri: &str| CHAT.replace("https://chat.example.com/callback", uri);
+    for (uri, problem) in [
+        ("http://chat.example.com/", "is http"),
+        ("/callback", "is no absolute URI"),
+        ("https://a/#b", "has a fragment"),
+        ("com.example.chat:/callback", "has a scheme of an application's own"),
+    ] {
+        check(
+            &format!("{}{SECRET}", text(uri)),
+            &[&format!("client[0].redirect_uris[0] (chat): {problem}")],
+        );
+    }
+    check(&format!("{}public = true", text("com.example.chat:/callback")), &[]);
+    check("[[client]]\nid = \"a\"\npublic = true", &["client[0].redirect_uris (a): is missing"]);
+    check_keys(
+        &format!("{SECRET}post_logout_redirect_uris = [\"https://a/\", \"http://b/\"]"),
+        &["post_logout_redirect_uris[1] (chat): is http"],
+    );
+}
+
+#[test]
+fn connectors_and_scopes() {
+    check_keys(&format!("{SECRET}connectors = [\"local\"]"), &[]);
+    check_keys(&format!("{SECRET}connectors = []"), &["connectors (chat): is empty"]);
+    check_keys(
+        &format!("{SECRET}connectors = [\"local\", \"corp\"]"),
+        &["connectors[1] (chat): there is no connector `corp`"],
+    );
+    check_keys(&format!("{SECRET}scopes = [\"email\"]"), &["scopes (chat): lacks openid"]);
+    check_keys(
+        &format!("{SECRET}scopes = [\"openid\", \"a b\"]"),
+        &["scopes[1] (chat): is no scope"],
+    );
+}
+
+#[test]
+fn lifetimes() {
+    check_keys(
+        &format!("{SECRET}access_token_lifetime = \"2d\""),
+        &["access_token_lifetime (chat): 2d is out of range"],
+    );
+    check_keys(
+        &format!("{SECRET}session_lifetime = \"1h\"\nsession_idle_timeout = \"2h\""),
+        &["session_idle_timeout (chat): is longer than session_lifetime"],
+    );
+}
+
+#[test]
+fn what_this_version_does_not_act_upon_is_refused() {
+    let unavailable = |keys: &str, key: &str| {
+        let expected = format!("{key} (chat): is not available in this version");
+        check_keys(&format!("{SECRET}{keys}"), &[&expected]);
+    };
+    unavailable("backchannel_logout_uri = \"https://a/\"", "backchannel_logout_uri");
+    unavailable("webhook = { url = \"https://a/\", secret = \"x\" }", "webhook");
+    unavailable("mattermost = { url = \"https://a/\", token = \"x\" }", "mattermost");
+    unavailable("hosts = [\"wiki.example.com\"]", "hosts");
+    unavailable("subject_type = \"pairwise\"", "subject_type");
+    check_keys(
+        "token_endpoint_auth_method = \"private_key_jwt\"\njwks_file = \"/nowhere\"",
+        &[
+            "token_endpoint_auth_method (chat): is not available",
+            "jwks_file (chat): is not available",
+            "jwks_file (chat): /nowhere cannot be read",
+        ],
+    );
+    for kind in ["gitlab", "session-api"] {
+        check_keys(
+            &format!("{SECRET}kind = \"{kind}\""),
+            &[&format!("kind (chat): clients of kind \"{kind}\" are not available")],
+        );
+    }
+    check_keys(
+        "kind = \"forward-auth\"",
+        &["kind (chat): clients of kind \"forward-auth\" are not", "hosts (chat): is missing"],
+    );
+    check_keys(
+        &format!("{SECRET}webhook = {{ secret = \"x\" }}"),
+        &["webhook (chat): is not available", "webhook.url (chat): is missing"],
+    );
+    check_keys(&format!("{SECRET}subject_type = \"public\""), &[]);
+}

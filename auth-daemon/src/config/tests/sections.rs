@@ -1,0 +1,228 @@
+//! The sections that are no lists.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::sections::mfa::MfaPolicy;
+use crate::config::sections::session::SessionKind;
+
+fn check_public_url(url: &str, expected: &[&str]) {
+    let text = format!("public_url = \"{url}\"");
+    compare(&text, &found(&text, Severity::Error), expected);
+}
+
+#[test]
+fn public_url() {
+    for good in [
+        "https://sso.example.com",
+        "https://sso.example.com/",
+        "https://sso.example.com:8443",
+        "http://localhost:8080",
+        "http://chat.localhost",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
+    ] {
+        check_public_url(good, &[]);
+    }
+    for clear in ["http://sso.example.com", "http://10.0.0.1", "http://localhost.example.com"] {
+        check_public_url(clear, &["public_url: is http, so passwords"]);
+    }
+    for more in ["https://a/x", "https://a/?b", "https://a/#b", "https://u@a", "https://u:p@a/"] {
+        check_public_url(more, &["public_url: has more than scheme, host and port"]);
+    }
+    for other in ["", "sso.example.com", "ftp://a", "https://", "https:// a"] {
+        check_public_url(other, &["public_url: is no http or https URL"]);
+    }
+    compare("", &found("", Severity::Error), &["public_url: is missing"]);
+    assert_eq!(config("").public_url.as_str(), "https://sso.example.com");
+    let text = "public_url = \"http://localhost:8080\"";
+    compare(
+        text,
+        &found(text, Severity::Warning),
+        &["public_url: is http: cookies have no Secure"],
+    );
+}
+
+#[test]
+fn listen() {
+    check("[listen]\npublic = \"localhost:80\"", &["listen.public: is no listen address"]);
+    check("[listen]\npublic = \"127.0.0.1\"", &["listen.public: is no listen address"]);
+    check("[listen]\nadmin = \"127.0.0.1:8080\"", &["listen.admin: is the address of the public"]);
+    check("[listen]\npublic = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"", &[]);
+    check(
+        "[listen]\ntls = { certificate_file = \"/nowhere.pem\" }",
+        &[
+            "listen.tls.certificate_file: /nowhere.pem cannot be read",
+            "listen.tls.key_file: is missing",
+        ],
+    );
+    for (network, problem) in [
+        ("10.0.0.1/8", "10.0.0.1/8 has bits behind its prefix; write \"10.0.0.0/8\""),
+        ("0.0.0.0/0", "names every address"),
+        ("::/0", "names every address"),
+        ("proxy", "is no network"),
+        ("10.0.0.0/33", "is no network"),
+    ] {
+        check(
+            &format!("[listen]\ntrusted_proxies = [\"{network}\"]"),
+            &[&format!("listen.trusted_proxies[0]: {problem}")],
+        );
+    }
+    let listen = config("[listen]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]").listen;
+    let networks: Vec<String> = listen.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+    assert!(config("").listen.trusted_proxies.is_empty(), "nobody is believed by default");
+    check_warnings("", &["listen.trusted_proxies: is empty, but a reverse proxy"]);
+    check_warnings(
+        "[listen]\nadmin = \"0.0.0.0:8081\"\ntrusted_proxies = [\"127.0.0.1\"]",
+        &["listen.admin: 0.0.0.0:8081 can be reached from the network"],
+    );
+}
+
+#[test]
+fn storage() {
+    use crate::config::StorageBackend;
+    let backend = |text: &str| config(text).storage.backend;
+    assert_eq!(backend(""), StorageBackend::SqliteFile("auth.db".into()));
+    assert_eq!(backend("[storage]\nurl = \"sqlite::memory:\""), StorageBackend::SqliteMemory);
+    let several = "[storage]\nurl = \"postgres://u:p@a,b:5433/d?sslmode=verify-full\"";
+    assert_eq!(backend(several), StorageBackend::PostgreSql);
+    for url in ["", "auth.db", "sqlite://", "mysql://h/d", "postgres://"] {
+        let problem =
+            if url.is_empty() { "storage.url: is empty" } else { "storage.url: is no store" };
+        check(&format!("[storage]\nurl = \"{url}\""), &[problem]);
+    }
+    check(
+        "[storage]\nurl = \"sqlite://a.db\"\nurl_file = \"/x\"",
+        &["storage.url: `url` and `url_file` are both set; keep one"],
+    );
+    check(
+        "[storage]\nread_url = \"postgres://h/d\"",
+        &["storage.read_url: is for PostgreSQL, but the store is SQLite"],
+    );
+    check(
+        "[storage]\nurl = \"postgres://h/d\"\nread_url = \"sqlite://a.db\"",
+        &["storage.read_url: is no PostgreSQL URL"],
+    );
+}
+
+#[test]
+fn session() {
+    check(
+        "[session]\nidle_timeout = \"2d\"\nabsolute_timeout = \"1d\"",
+        &["session.idle_timeout: is longer than absolute_timeout (1d)"],
+    );
+    check(
+        "[session]\nidle_timeout = \"59s\"",
+        &["session.idle_timeout: 59s is out of range; give \"1m\""],
+    );
+    check("[session.kinds]\nweb = \"0s\"", &["session.kinds.web: 0s is out of range"]);
+    let session = config("[session.kinds]\nmobile = \"90d\"").session;
+    assert_eq!(session.idle_timeout, Duration::from_secs(8 * 3600));
+    assert_eq!(session.of_kind(SessionKind::Mobile), Duration::from_secs(90 * 86_400));
+    assert_eq!(session.of_kind(SessionKind::Web), Duration::from_secs(30 * 86_400));
+    let session = config("[session]\nabsolute_timeout = \"1h\"").session;
+    assert_eq!(session.idle_timeout, Duration::from_secs(3600), "no longer than the absolute one");
+}
+
+#[test]
+fn short_passwords_need_a_second_factor_of_all_local_accounts() {
+    let with = |mfa: &str| format!("[password]\nminimum_length = 10\n{mfa}");
+    let good = |mfa: &str| check(&with(mfa), &[]);
+    let bad = |mfa: &str| check(&with(mfa), &["password.minimum_length: 10 is too short"]);
+    let rule = |conditions: &str, policy: &str| {
+        format!("[[mfa.rule]]\n{conditions}\npolicy = \"{policy}\"")
+    };
+    bad("");
+    bad("[mfa]\npolicy = \"optional\"");
+    good("[mfa]\npolicy = \"required\"");
+    good(&rule("connector = \"local\"", "required"));
+    bad(&rule("connector = \"local\"\nnetwork = \"10.0.0.0/8\"", "required"));
+    bad(&format!("[mfa]\npolicy = \"required\"\n{}", rule("network = \"10.0.0.0/8\"", "optional")));
+    bad(&format!("[mfa]\npolicy = \"required\"\n{}", rule("role = \"guest\"", "off")));
+    good(&format!("[mfa]\npolicy = \"required\"\n{}", rule("role = \"guest\"", "required")));
+    good(&format!(
+        "{}\n{}",
+        rule("network = \"10.0.0.0/8\"", "off"),
+        rule("connector = \"local\"", "required")
+    ));
+    check(
+        "[password]\nminimum_length = 7\n[mfa]\npolicy = \"required\"",
+        &["password.minimum_length: 7 is out of range"],
+    );
+    check(
+        "[password]\nenabled = false",
+        &["password.enabled: is false and there is no [[directory]]"],
+    );
+}
+
+#[test]
+fn argon2() {
+    check(
+        "[password.argon2]\nmemory_kib = 8\nparallelism = 2",
+        &["password.argon2.memory_kib: is less than 8 KiB for each of 2 lanes"],
+    );
+    check(
+        "[password.argon2]\nmemory_kib = 262144\niterations = 9",
+        &["password.argon2: costs more"],
+    );
+    check_warnings(
+        "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n[password.argon2]\nmemory_kib = 1024",
+        &["password.argon2: costs an attacker less"],
+    );
+}
+
+#[test]
+fn mfa() {
+    check("[[mfa.rule]]\npolicy = \"off\"", &["mfa.rule[0]: has no condition"]);
+    check("[[mfa.rule]]\nrole = \"guest\"", &["mfa.rule[0].policy: is missing"]);
+    check(
+        "[[mfa.rule]]\nrole = \"admin\"\npolicy = \"off\"",
+        &["mfa.rule[0].role: there is no role `admin`"],
+    );
+    check(
+        "[[mfa.rule]]\nconnector = \"corp\"\npolicy = \"off\"",
+        &["mfa.rule[0].connector: there is no connector `corp`; known are local"],
+    );
+    check(
+        "[[mfa.rule]]\nnetwork = \"10.0.0.1/8\"\npolicy = \"off\"",
+        &["mfa.rule[0].network: 10.0.0.1/8 has bits"],
+    );
+    check_warnings(
+        "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n[[mfa.rule]]\nclient = \"chat\"\npolicy = \"off\"",
+        &["mfa.rule[0].client: no [[client]] of this file has the id `chat`"],
+    );
+    let mfa = config("").mfa;
+    assert_eq!((mfa.policy, mfa.issuer.as_str()), (MfaPolicy::Optional, "sso.example.com"));
+    assert!(MfaPolicy::Off < MfaPolicy::Optional && MfaPolicy::Optional < MfaPolicy::Required);
+}
+
+#[test]
+fn admin() {
+    check("[admin]\naccounts = [\"alice\", \"\"]", &["admin.accounts[1]: is empty"]);
+    assert_eq!(config("[admin]\naccounts = [\"Alice\"]").admin.accounts, ["alice"]);
+}
+
+#[test]
+fn connectors_of_later_versions_are_refused_and_judged() {
+    check(
+        "[[saml]]\nid = \"okta\"\nmetadata_url = \"https://idp.example.com/\"",
+        &["saml: not available in this version"],
+    );
+    check(
+        "[[oidc]]\nid = \"google\"\npreset = \"google\"\nclient_id = \"x\"",
+        &["oidc: not available in this version"],
+    );
+    check(
+        "[[saml]]\nid = \"login page\"\nclock_skew = \"10m\"\n[[oidc]]\nid = \"google\"",
+        &[
+            "saml: not available in this version",
+            "saml[0].id (login page): is no id",
+            "saml[0].metadata_url (login page): is missing",
+            "saml[0].clock_skew (login page): 10m is out of range; give \"0s\" to \"5m\"",
+            "oidc: not available in this version",
+            "oidc[0].client_id (google): is missing",
+            "oidc[0].issuer (google): is missing",
+        ],
+    );
+}

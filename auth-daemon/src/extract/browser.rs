@@ -1,0 +1,73 @@
+//! The browser's login secret: a cookie that binds pending logins to one browser.
+
+use std::sync::Arc;
+
+use auth_core::random::SystemRandom;
+use auth_core::secret::Token;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+
+use crate::app::App;
+use crate::error::PublicError;
+
+/// The secret in the login cookie; a fresh one when the browser had none.
+pub(crate) struct Browser {
+    pub(crate) secret: Token,
+    fresh: bool,
+    name: &'static str,
+    secure: bool,
+}
+
+impl Browser {
+    /// Sets the cookie if this browser has none yet.
+    pub(crate) fn remember(&self, mut response: Response) -> Response {
+        if self.fresh {
+            let secure = if self.secure { "; Secure" } else { "" };
+            let cookie = format!(
+                "{}={}; Path=/; HttpOnly; SameSite=Lax{secure}",
+                self.name,
+                self.secret.expose()
+            );
+            if let Ok(value) = HeaderValue::from_str(&cookie) {
+                response.headers_mut().append(header::SET_COOKIE, value);
+            }
+        }
+        response
+    }
+
+    /// The secret of a browser that must have one already.
+    pub(crate) fn known(&self) -> Result<&Token, PublicError> {
+        if self.fresh { Err(PublicError::LoginExpired) } else { Ok(&self.secret) }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Browser {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &Arc<App>,
+    ) -> Result<Self, Self::Rejection> {
+        let name = app.site.login_cookie();
+        let known = cookie(&parts.headers, name).and_then(Token::parse);
+        let fresh = known.is_none();
+        let secret = known.unwrap_or_else(|| Token::generate(&SystemRandom::new()));
+        Ok(Self { secret, fresh, name, secure: app.site.secure })
+    }
+}
+
+/// The value of the cookie `name`; none when it is there twice with different values.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut found = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(key, _)| *key == name)
+        .map(|(_, value)| value);
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
+}

@@ -1,0 +1,125 @@
+//! The pages: one context struct for each template. They work without script.
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// Changes with the style sheet, so that browsers fetch a new one.
+pub(crate) const STYLE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A way to sign in.
+#[derive(Clone)]
+pub(crate) struct Choice {
+    pub(crate) id: String,
+    pub(crate) label: String,
+}
+
+/// User name and password.
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(crate) struct Login<'a> {
+    pub(crate) client: Option<&'a str>,
+    pub(crate) notice: Option<&'static str>,
+    pub(crate) connectors: &'a [Choice],
+    pub(crate) selected: Option<Choice>,
+    pub(crate) handle: &'a str,
+    pub(crate) form_token: &'a str,
+    pub(crate) username: &'a str,
+}
+
+/// The second factor's code.
+#[derive(Template)]
+#[template(path = "factor.html")]
+pub(crate) struct Factor<'a> {
+    pub(crate) notice: Option<&'static str>,
+    pub(crate) form_token: &'a str,
+}
+
+/// A second factor being set up.
+#[derive(Template)]
+#[template(path = "enrol.html")]
+pub(crate) struct Enrol<'a> {
+    pub(crate) notice: Option<&'static str>,
+    pub(crate) form_token: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) secret: &'a str,
+    pub(crate) qr: &'a str,
+}
+
+/// Recovery codes, shown once.
+#[derive(Template)]
+#[template(path = "recovery_codes.html")]
+pub(crate) struct RecoveryCodes<'a> {
+    pub(crate) codes: &'a [String],
+    pub(crate) next: &'a str,
+}
+
+/// Who is signed in.
+#[derive(Template)]
+#[template(path = "account.html")]
+pub(crate) struct Account<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) email: &'a str,
+    pub(crate) connector: &'a str,
+    pub(crate) since: &'a str,
+    pub(crate) csrf: &'a str,
+}
+
+/// One session of the list.
+pub(crate) struct SessionItem {
+    pub(crate) id: String,
+    pub(crate) what: String,
+    pub(crate) current: bool,
+    pub(crate) last_seen_at: String,
+    pub(crate) ip: String,
+    pub(crate) user_agent: String,
+}
+
+/// Where somebody is signed in.
+#[derive(Template)]
+#[template(path = "sessions.html")]
+pub(crate) struct Sessions<'a> {
+    pub(crate) sessions: &'a [SessionItem],
+    pub(crate) csrf: &'a str,
+}
+
+/// Asks before signing out.
+#[derive(Template)]
+#[template(path = "confirm_logout.html")]
+pub(crate) struct ConfirmLogout<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) csrf: &'a str,
+}
+
+/// Something to tell.
+#[derive(Template)]
+#[template(path = "message.html")]
+pub(crate) struct Message<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) link: Option<(&'a str, &'a str)>,
+    pub(crate) reference: Option<String>,
+}
+
+/// An authorization response by form (`response_mode=form_post`).
+#[derive(Template)]
+#[template(path = "form_post.html")]
+pub(crate) struct FormPost<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) fields: &'a [(String, String)],
+}
+
+/// Renders a page with status 200.
+pub(crate) fn render(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(html) => {
+            let kind = HeaderValue::from_static("text/html; charset=utf-8");
+            ([(header::CONTENT_TYPE, kind)], html).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "page not rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The authorization endpoint in front of the browser.
+
+use std::sync::Arc;
+
+use auth_core::audit::Origin;
+use auth_core::broker::provider::{AuthorizationFailure, AuthorizationOutcome};
+use auth_core::handoff::acr::AuthenticationContext;
+use auth_core::handoff::authorization::{
+    AuthorizationRequest, AuthorizationResponse, PageError, ResponseMode, SignInReason,
+};
+use auth_core::login::LoginRequest;
+use auth_core::session::Session;
+use axum::Form;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::{content_policy, login};
+use crate::app::App;
+use crate::error::{self, PublicError};
+use crate::extract::browser::Browser;
+use crate::extract::origin::RequestOrigin;
+use crate::extract::signed_in::MaybeSignedIn;
+use crate::pages;
+
+/// `GET /oauth2/authorize`.
+pub(super) async fn by_query(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    MaybeSignedIn(session): MaybeSignedIn,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+) -> Result<Response, PublicError> {
+    let pairs = serde_urlencoded::from_str(query.as_deref().unwrap_or_default())
+        .map_err(|_| PublicError::BadRequest)?;
+    answer(&app, pairs, session, &browser, &origin).await
+}
+
+/// `POST /oauth2/authorize`, as OpenID Connect Core 1.0 section 3.1.2.1 asks for.
+pub(super) async fn by_form(
+    State(app): State<Arc<App>>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    Form(pairs): Form<Vec<(String, String)>>,
+) -> Result<Response, PublicError> {
+    answer(&app, pairs, session, &browser, &origin).await
+}
+
+async fn answer(
+    app: &App,
+    pairs: Vec<(String, String)>,
+    session: Option<Session>,
+    browser: &Browser,
+    origin: &Origin,
+) -> Result<Response, PublicError> {
+    match app.provider.begin_authorization(&pairs, origin).await {
+        Ok((request, _)) => decide(app, &request, session, browser, origin).await,
+        Err(AuthorizationFailure::Page(error)) => Ok(refusal_page(error, origin)),
+        Err(AuthorizationFailure::Respond(response)) => Ok(respond(&response)),
+        Err(AuthorizationFailure::Provider(error)) => Err(error::of_provider(&error)),
+    }
+}
+
+/// Goes on with a request that waited for a login; `session` is the one that it made.
+pub(super) async fn go_on(
+    app: &App,
+    continuation: &str,
+    session: Session,
+    browser: &Browser,
+    origin: &Origin,
+) -> Result<Response, PublicError> {
+    let request: AuthorizationRequest = serde_json::from_str(continuation).map_err(|error| {
+        tracing::error!(%error, "a stored authorization request cannot be read");
+        PublicError::LoginExpired
+    })?;
+    decide(app, &request, Some(session), browser, origin).await
+}
+
+async fn decide(
+    app: &App,
+    request: &AuthorizationRequest,
+    session: Option<Session>,
+    browser: &Browser,
+    origin: &Origin,
+) -> Result<Response, PublicError> {
+    let demanded = session.as_ref().map_or(AuthenticationContext::Aal1, |session| {
+        app.broker.demanded_context(session, request.client(), origin)
+    });
+    let outcome = app.provider.authorize(request, session.as_ref(), demanded, origin).await;
+    match outcome.map_err(|error| error::of_provider(&error))? {
+        AuthorizationOutcome::Respond(response) => Ok(respond(&response)),
+        AuthorizationOutcome::Page(error) => Ok(refusal_page(error, origin)),
+        AuthorizationOutcome::SignIn(demand) => {
+            let client = app.provider.client(request.client()).await;
+            let client = client.map_err(|error| error::of_provider(&error))?;
+            let client = client.ok_or(PublicError::BadRequest)?;
+            // A step-up is for the person who is signed in; anybody else begins anew.
+            let account = match demand.reason {
+                SignInReason::StepUp => session.as_ref().map(|session| session.account().id),
+                _ => None,
+            };
+            let continuation = serde_json::to_string(request).map_err(|error| {
+                tracing::error!(%error, "an authorization request cannot be stored");
+                PublicError::Internal
+            })?;
+            let login = LoginRequest {
+                continuation: Some(continuation),
+                client: Some(client.id().to_owned()),
+                client_name: client.settings().name.clone(),
+                connectors: client.settings().connectors.clone(),
+                two_factors: demand.minimum_acr == AuthenticationContext::Aal2,
+                login_hint: request.login_hint().map(str::to_owned),
+                account,
+            };
+            login::begin(app, login, None, browser).await
+        }
+    }
+}
+
+/// Sends the answer on its way: a redirect, or a form that the person sends.
+fn respond(response: &AuthorizationResponse) -> Response {
+    match response.response_mode {
+        ResponseMode::Query => {
+            (StatusCode::SEE_OTHER, [(header::LOCATION, response.location())]).into_response()
+        }
+        ResponseMode::FormPost => {
+            let fields: Vec<(String, String)> = response
+                .parameters
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect();
+            let page = pages::FormPost { action: &response.redirect_uri, fields: &fields };
+            content_policy::with_form_target(pages::render(&page), &response.redirect_uri)
+        }
+    }
+}
+
+fn refusal_page(error: PageError, origin: &Origin) -> Response {
+    let page = pages::Message {
+        title: "This sign-in request is not valid",
+        text: "The application that sent you here is not set up correctly. Please tell its \
+               administrator.",
+        link: None,
+        reference: Some(format!("{} {}", error.as_str(), origin.request_id)),
+    };
+    (StatusCode::BAD_REQUEST, pages::render(&page)).into_response()
+}

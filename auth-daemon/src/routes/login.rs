@@ -1,0 +1,302 @@
+//! Sign-in pages. Every step returns to `/login/continue`, the only dispatcher.
+
+use std::sync::Arc;
+
+use auth_core::broker::browser_session::HANDLE;
+use auth_core::broker::{Completed, CredentialsPrompt, Event, Notice, Step};
+use auth_core::login::{LoginRequest, step};
+use auth_core::secret::{Secret, Token};
+use axum::Form;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use std::time::Duration;
+use time::OffsetDateTime;
+use tower_sessions::{Expiry, Session as CookieSession};
+
+use super::{authorize, content_policy};
+use crate::app::App;
+use crate::error::PublicError;
+use crate::extract::browser::Browser;
+use crate::extract::origin::RequestOrigin;
+use crate::extract::signed_in::MaybeSignedIn;
+use crate::pages;
+
+/// What may stand in a sign-in page's URL.
+#[derive(Deserialize)]
+pub(super) struct LoginQuery {
+    login: Option<String>,
+    connector: Option<String>,
+}
+
+/// The sign-in form.
+#[derive(Deserialize)]
+pub(super) struct CredentialsForm {
+    username: String,
+    password: String,
+    csrf: String,
+}
+
+/// The form of a code.
+#[derive(Deserialize)]
+pub(super) struct CodeForm {
+    code: String,
+    csrf: String,
+}
+
+/// `GET /login`: begins a login that ends at `/account`, or shows one again.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Query(query): Query<LoginQuery>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    browser: Browser,
+) -> Result<Response, PublicError> {
+    let Some(handle) = &query.login else {
+        if session.is_some() {
+            return Ok(Redirect::to("/account").into_response());
+        }
+        let request = LoginRequest::default();
+        return begin(&app, request, query.connector.as_deref(), &browser).await;
+    };
+    shown_again(&app, handle, query.connector.as_deref(), &browser).await
+}
+
+/// `GET /login/{connector}`: the same with one connector chosen.
+pub(super) async fn show_connector(
+    State(app): State<Arc<App>>,
+    Path(connector): Path<String>,
+    Query(query): Query<LoginQuery>,
+    browser: Browser,
+) -> Result<Response, PublicError> {
+    if !app.broker.connectors().choices().iter().any(|choice| choice.id == connector) {
+        return Err(PublicError::NotFound);
+    }
+    match &query.login {
+        Some(handle) => shown_again(&app, handle, Some(&connector), &browser).await,
+        None => begin(&app, LoginRequest::default(), Some(&connector), &browser).await,
+    }
+}
+
+/// Begins a login and shows its first page.
+pub(super) async fn begin(
+    app: &App,
+    request: LoginRequest,
+    connector: Option<&str>,
+    browser: &Browser,
+) -> Result<Response, PublicError> {
+    let (handle, step) = app.broker.begin(request, &browser.secret).await?;
+    let response = page_of(app, step, &handle, connector)?;
+    Ok(browser.remember(response))
+}
+
+async fn shown_again(
+    app: &App,
+    handle: &str,
+    connector: Option<&str>,
+    browser: &Browser,
+) -> Result<Response, PublicError> {
+    let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
+    let step = app.broker.resume(&handle, browser.known()?).await?;
+    page_of(app, step, &handle, connector)
+}
+
+/// `POST /login/{connector}`: user name and password.
+pub(super) async fn credentials(
+    State(app): State<Arc<App>>,
+    Path(connector): Path<String>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    cookie: CookieSession,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    Form(form): Form<CredentialsForm>,
+) -> Result<Response, PublicError> {
+    let event = Event::Credentials {
+        connector,
+        username: form.username,
+        password: Secret::new(form.password),
+    };
+    let replaces = session.map(|session| session.id());
+    let browser = browser.known()?;
+    let step = app.broker.submit(&form.csrf, browser, event, replaces, &origin).await?;
+    answer(&app, step, &form.csrf, &cookie).await
+}
+
+/// `POST /login/factor` and `POST /login/enrol`: a code.
+pub(super) async fn code(
+    State(app): State<Arc<App>>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    cookie: CookieSession,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    Form(form): Form<CodeForm>,
+) -> Result<Response, PublicError> {
+    let event = Event::Code(Secret::new(form.code));
+    let replaces = session.map(|session| session.id());
+    let browser = browser.known()?;
+    let step = app.broker.submit(&form.csrf, browser, event, replaces, &origin).await?;
+    answer(&app, step, &form.csrf, &cookie).await
+}
+
+/// `GET /login/continue`, `GET /login/factor`, `GET /login/enrol`: shows the step where the login
+/// stands, or, when it is completed, goes on to what it was begun for.
+pub(super) async fn dispatch(
+    State(app): State<Arc<App>>,
+    Query(query): Query<LoginQuery>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+) -> Result<Response, PublicError> {
+    let handle = query.login.as_deref().and_then(Token::parse).ok_or(PublicError::LoginExpired)?;
+    let step = app.broker.resume(&handle, browser.known()?).await?;
+    if let Step::AlreadyCompleted { session: made, request } = step {
+        // Only the browser that got the session's cookie goes on; the login itself is no proof.
+        let session = session.filter(|session| session.id() == made);
+        let session = session.ok_or(PublicError::LoginExpired)?;
+        return match request.continuation {
+            Some(continuation) => {
+                authorize::go_on(&app, &continuation, session, &browser, &origin).await
+            }
+            None => Ok(Redirect::to("/account").into_response()),
+        };
+    }
+    page_of(&app, step, &handle, None)
+}
+
+async fn answer(
+    app: &App,
+    step: Step,
+    form_token: &str,
+    cookie: &CookieSession,
+) -> Result<Response, PublicError> {
+    let handle = step::handle_of(form_token).ok_or(PublicError::FormExpired)?;
+    match step {
+        Step::Completed(completed) => completed_page(*completed, &handle, cookie).await,
+        // A redirect after the post, so that reloading the page does not post again.
+        Step::AskFactor { notice: None, .. }
+        | Step::AskEnrolment { notice: None, .. }
+        | Step::AlreadyCompleted { .. } => Ok(see_continue(&handle)),
+        other => page_of(app, other, &handle, None),
+    }
+}
+
+async fn completed_page(
+    completed: Completed,
+    handle: &Token,
+    cookie: &CookieSession,
+) -> Result<Response, PublicError> {
+    let Completed { session, recovery_codes, .. } = completed;
+    // A new id at every login: the row of the old one goes, the new one is made by `create`.
+    cookie.cycle_id().await?;
+    cookie.clear().await;
+    let expires = session.record().expires_at;
+    let expires = OffsetDateTime::from_unix_timestamp(expires.seconds())
+        .map_err(|_| PublicError::Internal)?;
+    cookie.set_expiry(Some(Expiry::AtDateTime(expires)));
+    cookie.insert(HANDLE, session.id()).await?;
+    cookie.save().await?;
+    if recovery_codes.is_empty() {
+        return Ok(see_continue(handle));
+    }
+    let codes: Vec<String> = recovery_codes.iter().map(|code| code.expose().to_owned()).collect();
+    let next = format!("/login/continue?login={}", handle.expose());
+    Ok(pages::render(&pages::RecoveryCodes { codes: &codes, next: &next }))
+}
+
+fn see_continue(handle: &Token) -> Response {
+    let location = format!("/login/continue?login={}", handle.expose());
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}
+
+fn page_of(
+    app: &App,
+    step: Step,
+    handle: &Token,
+    connector: Option<&str>,
+) -> Result<Response, PublicError> {
+    match step {
+        Step::AskCredentials(prompt) => {
+            let page = credentials_page(&prompt, handle, connector);
+            Ok(content_policy::with_form_targets(page, &prompt.request))
+        }
+        Step::AskFactor { form_token, notice, request } => {
+            let page = pages::Factor { notice: notice.map(text), form_token: &form_token };
+            let page = with_status(pages::render(&page), notice);
+            Ok(content_policy::with_form_targets(page, &request))
+        }
+        Step::AskEnrolment { form_token, seed, notice, request } => {
+            let page = pages::Enrol {
+                notice: notice.map(text),
+                form_token: &form_token,
+                action: "/login/enrol",
+                secret: seed.secret_in_groups().expose(),
+                qr: seed.qr_svg().expose(),
+            };
+            let page = with_status(pages::render(&page), notice);
+            Ok(content_policy::with_form_targets(page, &request))
+        }
+        Step::Wait { retry_after } => Err(PublicError::TooManyRequests(retry_after)),
+        Step::Unavailable { .. } => Err(PublicError::Unavailable(Duration::from_secs(30))),
+        Step::AlreadyCompleted { .. } => Ok(see_continue(handle)),
+        // `Completed` is answered where the cookie is at hand; further steps are not shown yet.
+        _ => {
+            tracing::error!(site = %app.site.public_url, "a step has no page");
+            Err(PublicError::Internal)
+        }
+    }
+}
+
+fn credentials_page(
+    prompt: &CredentialsPrompt,
+    handle: &Token,
+    connector: Option<&str>,
+) -> Response {
+    let connectors: Vec<pages::Choice> = prompt
+        .connectors
+        .iter()
+        .map(|choice| pages::Choice { id: choice.id.clone(), label: choice.label.clone() })
+        .collect();
+    let wanted = prompt.selected.as_deref().or(connector);
+    let selected = wanted
+        .and_then(|id| connectors.iter().find(|choice| choice.id == id))
+        .or_else(|| connectors.first())
+        .cloned();
+    let page = pages::Login {
+        client: prompt.request.client_name.as_deref(),
+        notice: prompt.notice.map(text),
+        connectors: &connectors,
+        selected,
+        handle: handle.expose(),
+        form_token: &prompt.form_token,
+        username: prompt.username.as_deref().unwrap_or_default(),
+    };
+    with_status(pages::render(&page), prompt.notice)
+}
+
+fn with_status(mut response: Response, notice: Option<Notice>) -> Response {
+    if notice.is_some() {
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        // RFC 9110 section 11.6.1 wants a challenge with 401; browsers pass over a scheme that
+        // they do not know and show the page.
+        let challenge = HeaderValue::from_static("Form realm=\"sign-in\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+const fn text(notice: Notice) -> &'static str {
+    match notice {
+        Notice::ClockDrift => {
+            "This code is not valid now. Check that the clock of your device is right, then enter \
+             the next code."
+        }
+        Notice::PasswordExpired => {
+            "Your password has expired. Change it in your organisation's directory, then sign in."
+        }
+        Notice::PasswordMustChange => {
+            "You have to change your password in your organisation's directory before you can \
+             sign in."
+        }
+        _ => "What you entered is not right, or you may not sign in here. Please try again.",
+    }
+}

@@ -1,0 +1,43 @@
+//! The log (JSON lines on standard error) and the metrics recorder.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// Environment variable with the log's filter, e.g. `info,auth_core=debug`.
+const FILTER: &str = "AUTH_DAEMON_LOG";
+
+/// Starts the log. `default` is the level where the environment says nothing.
+pub(crate) fn start_log(default: &str) {
+    let filter =
+        EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(default));
+    // A second start (in tests) keeps the first one's subscriber.
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+/// Installs the recorder of metrics and describes them.
+///
+/// # Errors
+/// When another recorder is installed.
+pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
+    let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+        .install_recorder()?;
+    metrics::describe_counter!("auth_logins_total", "Logins by connector and result");
+    metrics::describe_counter!("auth_first_factors_total", "First factors by connector and result");
+    metrics::describe_counter!("auth_tokens_total", "Answers of the token endpoint by grant and result");
+    metrics::describe_histogram!("auth_login_duration_seconds", "Time of a login's first factor");
+    metrics::describe_gauge!("auth_hash_queue", "Password checks that wait for a hash thread");
+    metrics::describe_gauge!("auth_ldap_pool_connections", "Connections to a directory by pool and state");
+    metrics::describe_gauge!("auth_sessions", "Live sessions, by kind, up to the counted limit");
+    metrics::describe_gauge!("auth_build_info", "Always 1; the version is a label");
+    metrics::gauge!("auth_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}

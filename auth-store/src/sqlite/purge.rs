@@ -1,0 +1,85 @@
+//! Removing what has expired, in slices that a commit takes in its stride.
+
+use std::time::Duration;
+
+use auth_core::clock::Timestamp;
+use auth_core::store::StoreError;
+use rusqlite::Connection;
+
+use super::row::change;
+
+/// One kind of row to remove.
+#[derive(Clone, Copy)]
+pub(super) struct Purge {
+    sql: &'static str,
+    /// How long a row is kept after its end.
+    kept: Duration,
+}
+
+impl Purge {
+    /// Its statement.
+    #[cfg(test)]
+    pub(super) const fn sql(&self) -> &'static str {
+        self.sql
+    }
+
+    /// Removes one slice; how many rows went, 0 when none is left.
+    pub(super) fn slice(self, c: &Connection, now: Timestamp) -> Result<u64, StoreError> {
+        let rows = change(c, self.sql, &[&(now - self.kept).millis()])?;
+        Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+    }
+}
+
+/// All kinds. Tokens come before their sessions, whose removal takes the remaining ones along.
+pub(super) const PURGES: &[Purge] = &[
+    at_once(
+        "DELETE FROM login WHERE handle IN
+            (SELECT handle FROM login WHERE expires_at < ?1 LIMIT 2000)",
+    ),
+    after_a_day(
+        "DELETE FROM code WHERE hash IN
+            (SELECT hash FROM code WHERE expires_at < ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM access_token WHERE hash IN
+            (SELECT hash FROM access_token WHERE expires_at < ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM refresh_token WHERE hash IN
+            (SELECT hash FROM refresh_token WHERE expires_at < ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM cookie WHERE id_hash IN
+            (SELECT id_hash FROM cookie WHERE expires_at < ?1 LIMIT 2000)",
+    ),
+    after_a_day(
+        "DELETE FROM session WHERE id IN
+            (SELECT id FROM session WHERE expires_at < ?1 LIMIT 500)",
+    ),
+    after_a_day(
+        "DELETE FROM session WHERE id IN
+            (SELECT id FROM session WHERE revoked_at < ?1 LIMIT 500)",
+    ),
+    after_a_day(
+        "DELETE FROM session WHERE id IN
+            (SELECT id FROM session
+             WHERE idle_timeout_millis > 0 AND last_seen_at + idle_timeout_millis < ?1 LIMIT 500)",
+    ),
+    at_once(
+        "DELETE FROM replay WHERE (scope, key) IN
+            (SELECT scope, key FROM replay WHERE expires_at < ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM throttle WHERE key IN
+            (SELECT key FROM throttle WHERE expires_at < ?1 LIMIT 2000)",
+    ),
+];
+
+const fn at_once(sql: &'static str) -> Purge {
+    Purge { sql, kept: Duration::ZERO }
+}
+
+/// So that a code or token presented again is still known as used, and its session as ended.
+const fn after_a_day(sql: &'static str) -> Purge {
+    Purge { sql, kept: Duration::from_secs(24 * 60 * 60) }
+}

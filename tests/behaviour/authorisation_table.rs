@@ -1,0 +1,189 @@
+//! Every route with who may call it. A route of the router that is not here fails the build of
+//! this test; a route here is called by a stranger, a signed-in person and a client.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use auth_tests::harness::http::Browser;
+use auth_tests::harness::workspace;
+use reqwest::Method;
+
+use crate::site::{self, CLIENT, JANE, PASSWORD, SECRET};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// Anybody.
+    Anyone,
+    /// A browser that began this login.
+    LoginBrowser,
+    /// A signed-in person; others are sent to the sign-in page.
+    Person,
+    /// A signed-in person, with the form's token.
+    PersonByForm,
+    /// A client with its credentials.
+    Client,
+    /// Whoever holds an access token.
+    Bearer,
+    /// Whoever reaches the administration listener.
+    AdministrationListener,
+}
+
+const TABLE: &[(&str, &str, Who)] = &[
+    ("GET", "/", Who::Anyone),
+    ("GET", "/login", Who::Anyone),
+    ("GET", "/login/continue", Who::LoginBrowser),
+    ("GET", "/login/factor", Who::LoginBrowser),
+    ("POST", "/login/factor", Who::LoginBrowser),
+    ("GET", "/login/enrol", Who::LoginBrowser),
+    ("POST", "/login/enrol", Who::LoginBrowser),
+    ("GET", "/login/{connector}", Who::Anyone),
+    ("POST", "/login/{connector}", Who::LoginBrowser),
+    ("GET", "/logout", Who::Person),
+    ("POST", "/logout", Who::PersonByForm),
+    ("GET", "/account", Who::Person),
+    ("GET", "/account/sessions", Who::Person),
+    ("POST", "/account/sessions", Who::PersonByForm),
+    ("GET", "/oauth2/authorize", Who::Anyone),
+    ("POST", "/oauth2/authorize", Who::Anyone),
+    ("GET", "/.well-known/openid-configuration", Who::Anyone),
+    ("POST", "/oauth2/token", Who::Client),
+    ("GET", "/oauth2/userinfo", Who::Bearer),
+    ("POST", "/oauth2/userinfo", Who::Bearer),
+    ("GET", "/oauth2/jwks", Who::Anyone),
+    ("POST", "/oauth2/introspect", Who::Client),
+    ("POST", "/oauth2/revoke", Who::Client),
+    ("GET", "/healthz", Who::Anyone),
+    ("GET", "/assets/style.css", Who::Anyone),
+    ("GET", "/assets/icon.svg", Who::Anyone),
+    ("GET", "/healthz", Who::AdministrationListener),
+    ("GET", "/readyz", Who::AdministrationListener),
+    ("GET", "/metrics", Who::AdministrationListener),
+];
+
+/// (method, path) pairs of the router's source: its table is one screen of `.route(…)` lines.
+fn routes_of_the_source() -> Result<BTreeSet<(String, String)>> {
+    let path = workspace().join("auth-daemon/src/routes/mod.rs");
+    let source = std::fs::read_to_string(path)?;
+    let mut routes = BTreeSet::new();
+    for part in source.split(".route(").skip(1) {
+        let path = part.split('"').nth(1).context("path of a route")?;
+        let call = part.split(".route(").next().unwrap_or_default();
+        let call = call.split("\n        .layer").next().unwrap_or_default();
+        let call = call.split(';').next().unwrap_or_default();
+        for (word, method) in [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("delete(", "DELETE"), ("any(", "ANY")] {
+            if call.contains(word) {
+                routes.insert((method.to_owned(), path.to_owned()));
+            }
+        }
+    }
+    Ok(routes)
+}
+
+#[test]
+fn every_route_stands_in_the_table() -> Result<()> {
+    let source = routes_of_the_source()?;
+    let table: BTreeSet<(String, String)> =
+        TABLE.iter().map(|(method, path, _)| ((*method).into(), (*path).into())).collect();
+    let missing: Vec<_> = source.difference(&table).collect();
+    let stale: Vec<_> = table.difference(&source).collect();
+    ensure!(missing.is_empty(), "routes without a row: {missing:?}");
+    ensure!(stale.is_empty(), "rows without a route: {stale:?}");
+    ensure!(source.len() > 20, "the source was not read: {source:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
+    let daemon = site::start(site::daemon()).await?;
+    let person = Browser::new()?;
+    let page = site::attempt(&daemon, &person, "local", JANE, PASSWORD).await?.expect(303)?;
+    person.follow(page, |_| false).await?.expect(200)?;
+    for (method, path, who) in TABLE {
+        let stranger = Browser::new()?;
+        let url = match who {
+            Who::AdministrationListener => daemon.admin_url(path)?,
+            _ => daemon.url(&path.replace("{connector}", "local")),
+        };
+        let verb: Method = method.parse()?;
+        let form: &[(&str, &str)] = match who {
+            Who::LoginBrowser => &[
+                ("csrf", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.x"),
+                ("username", JANE),
+                ("password", PASSWORD),
+                ("code", "123456"),
+            ],
+            _ => &[("csrf", "x"), ("session", "all"), ("token", "x")],
+        };
+        let call = |browser: Browser| {
+            let request = browser.request(verb.clone(), &url);
+            let request = if verb == Method::POST { request.form(form) } else { request };
+            async move { browser.send(request).await }
+        };
+        let page = call(stranger.clone()).await?;
+        let row = format!("{method} {path} {who:?}: {}", page.describe());
+        match who {
+            Who::Anyone => ensure!(!page.status.is_server_error() && page.status != 401, "{row}"),
+            Who::LoginBrowser => {
+                ensure!(page.status.is_client_error(), "{row}");
+                let page = call(person.clone()).await?;
+                ensure!(page.status.is_client_error(), "signed in, {row}");
+            }
+            Who::Person => {
+                ensure!(page.status == 303 && page.location()?.path() == "/login", "{row}");
+                call(person.clone()).await?.expect(200)?;
+            }
+            Who::PersonByForm => {
+                // A stranger changes nothing; a person without the form's token is refused.
+                ensure!(page.status == 303 || page.status == 200, "{row}");
+                call(person.clone()).await?.expect(403)?;
+            }
+            Who::Client => {
+                ensure!(page.status == 401, "{row}");
+                let request = stranger
+                    .request(verb.clone(), &url)
+                    .basic_auth(CLIENT, Some("not the secret"))
+                    .form(form);
+                stranger.send(request).await?.expect(401)?;
+                let request =
+                    stranger.request(verb.clone(), &url).basic_auth(CLIENT, Some(SECRET)).form(form);
+                ensure!(stranger.send(request).await?.status != 401, "{row}");
+            }
+            Who::Bearer => {
+                ensure!(page.status == 401, "{row}");
+                let request = stranger.request(verb.clone(), &url).bearer_auth("A".repeat(43));
+                stranger.send(request).await?.expect(401)?;
+                call(person.clone()).await?.expect(401)?;
+            }
+            Who::AdministrationListener => {
+                ensure!(page.status == 200, "{row}");
+                let public = stranger.get(daemon.url(path)).await?;
+                ensure!(*path == "/healthz" || public.status == 404, "{row} is public");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_carries_the_guarding_headers() -> Result<()> {
+    let daemon = site::start(site::daemon()).await?;
+    for (method, path, who) in TABLE {
+        if *who == Who::AdministrationListener {
+            continue;
+        }
+        let browser = Browser::new()?;
+        let url = daemon.url(&path.replace("{connector}", "local"));
+        let page = browser.send(browser.request(method.parse()?, &url)).await?;
+        let csp = page.header("content-security-policy");
+        ensure!(csp.contains("default-src 'none'") && !csp.contains("unsafe"), "{path}: {csp}");
+        ensure!(csp.contains("frame-ancestors 'none'"), "{path}: {csp}");
+        ensure!(page.header("x-content-type-options") == "nosniff", "{path}");
+        ensure!(page.header("referrer-policy") == "same-origin", "{path}");
+        ensure!(!page.header("x-request-id").is_empty(), "{path}");
+        let cached = path.starts_with("/assets/") || *path == "/oauth2/jwks" || path.starts_with("/.well-known/");
+        ensure!(cached || page.header("cache-control").contains("no-store"), "{method} {path}");
+        ensure!(page.headers.get("access-control-allow-origin").is_none(), "{path}");
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! What `cargo xtask bench` measures: the daemon as it is shipped, beside the plainest program that
+//! does the same work, in the same run.
+//!
+//! A figure is the median of interleaved rounds, printed as it comes; the table at the end has the
+//! form of `docs/performance.md`. Nothing is asserted about time: a figure below its goal is said
+//! to be so and fails no one. What is wrong (an answer that is no success, a session that is not
+//! live) ends the run.
+
+mod accounts;
+pub mod bare;
+mod check;
+mod connection;
+mod cores;
+mod figures;
+mod login;
+mod machine;
+mod process;
+mod refresh;
+mod report;
+mod site;
+mod start;
+mod storm;
+mod wrk;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::harness::postgres::PostgresServer;
+use report::Report;
+use site::Backend;
+
+/// The measurements by name, in their order.
+pub const NAMES: [&str; 5] = ["start", "check", "refresh", "login", "memory"];
+
+/// Runs the measurement `name`, or all of them. `program` is this very program: it is the bare
+/// server as well.
+///
+/// # Errors
+/// The name is unknown, a program cannot be started, or an answer is not what it has to be.
+pub async fn run(name: Option<&str>, program: &Path) -> Result<()> {
+    if let Some(name) = name
+        && !NAMES.contains(&name)
+    {
+        bail!("no measurement is called {name:?}; there are {}", NAMES.join(", "));
+    }
+    let wanted = |candidate: &str| name.is_none_or(|name| name == candidate);
+    cores::allow_many_files()?;
+    let mut report = Report::default();
+    println!("{}\n", machine::describe()?);
+    let measured = measure(&mut report, &wanted, program).await;
+    println!("\n{}", report.table());
+    measured
+}
+
+async fn measure(
+    report: &mut Report,
+    wanted: &impl Fn(&str) -> bool,
+    program: &Path,
+) -> Result<()> {
+    if wanted("start") {
+        start::measure(report).await?;
+    }
+    if wanted("check") || wanted("refresh") {
+        let postgres = PostgresServer::start()?;
+        for backend in [Backend::Sqlite, Backend::Postgres(&postgres)] {
+            if wanted("check") {
+                check::measure(report, backend, program).await?;
+            }
+            if wanted("refresh") {
+                refresh::measure(report, backend).await?;
+            }
+        }
+    }
+    if wanted("login") {
+        login::measure(report).await?;
+    }
+    if wanted("memory") {
+        storm::measure(report).await?;
+    }
+    Ok(())
+}

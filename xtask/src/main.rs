@@ -1,2 +1,94 @@
-//! placeholder
-fn main() {}
+//! The project's habits as commands, from a machine with nothing but a Rust toolchain.
+//!
+//! Depends on nothing, so that it compiles in seconds and can install what everything else needs.
+
+mod packages;
+mod steps;
+
+use std::process::ExitCode;
+
+use packages::Use;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+  demo [--once]    installs what is missing, builds, starts a directory, the daemon and an example
+                   chat server, checks one login from end to end, prints addresses and accounts;
+                   Ctrl-C stops it all. --once exits after the check: 0 it worked, 1 it did not
+  test [FILTER]    installs what is missing, then format, lints, documentation and all tests;
+                   FILTER narrows the tests to those whose name contains it
+  bench [NAME]     measures a release build; NAME narrows it to one measurement
+  schema           writes docs/config.schema.json from the program
+  packages         prints the Debian packages that are missing, installs nothing
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<(), Failure> {
+    match arguments {
+        ["demo"] => demo(&[]),
+        ["demo", "--once"] => demo(&["--once"]),
+        ["test"] => test(None),
+        ["test", filter] if !filter.starts_with('-') => test(Some(filter)),
+        ["bench"] => bench(None),
+        ["bench", name] if !name.starts_with('-') => bench(Some(name)),
+        ["schema"] => steps::schema(),
+        ["packages"] => {
+            let missing = packages::missing(Use::Tests)?;
+            missing.iter().for_each(|name| println!("{name}"));
+            Ok(())
+        }
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => {
+            Err(Failure { code: 64, message: format!("unknown arguments {arguments:?}\n\n{HELP}") })
+        }
+    }
+}
+
+fn demo(options: &[&str]) -> Result<(), Failure> {
+    packages::install(Use::Demo)?;
+    steps::build_programs(false)?;
+    Err(steps::become_program("demo", false, options))
+}
+
+fn test(filter: Option<&str>) -> Result<(), Failure> {
+    packages::install(Use::Tests)?;
+    steps::format()?;
+    steps::lints()?;
+    steps::documentation()?;
+    // The behaviour tests run the built programs; `cargo test` alone does not build them.
+    steps::build_programs(false)?;
+    steps::tests(filter)
+}
+
+fn bench(name: Option<&str>) -> Result<(), Failure> {
+    packages::install(Use::Tests)?;
+    steps::build_programs(true)?;
+    Err(steps::become_program("bench", true, name.as_slice()))
+}
+
+/// Why a command ends, and with which exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+}

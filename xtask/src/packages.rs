@@ -1,0 +1,110 @@
+//! Debian packages: which are missing, and how they get installed.
+//!
+//! Nothing is run when nothing is missing. The distribution's own services are not started: a
+//! policy of our own forbids it during the installation, unless the machine has one already.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Failure;
+use crate::steps::{finish, show};
+
+/// What the packages are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// The demonstration: a compiler and a directory.
+    Demo,
+    /// The tests: a database, a browser and a few judges as well.
+    Tests,
+}
+
+const DEMO: &[&str] =
+    &["gcc", "libc6-dev", "make", "ca-certificates", "ldap-utils", "openssl", "procps", "slapd"];
+/// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
+/// makes load.
+const TESTS: &[&str] =
+    &["chromium", "chromium-driver", "oathtool", "postgresql", "slapd-contrib", "wrk"];
+
+/// One script, so that the policy is removed again whatever ends it.
+const INSTALL: &str = r#"
+set -e
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update --quiet
+apt-get install --yes --quiet --no-install-recommends "$@"
+"#;
+
+/// Installs what is missing; prints it first.
+pub(crate) fn install(purpose: Use) -> Result<(), Failure> {
+    let missing = missing(purpose)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("Debian packages to install: {}", missing.join(" "));
+    let mut command = Command::new("sh");
+    if !is_root()? {
+        command = Command::new("sudo");
+        command.arg("sh");
+    }
+    command.args(["-c", INSTALL, "xtask"]).args(&missing);
+    finish("installing packages", &mut command)
+}
+
+/// The packages that are not installed.
+pub(crate) fn missing(purpose: Use) -> Result<Vec<&'static str>, Failure> {
+    if !Path::new("/usr/bin/dpkg-query").exists() {
+        eprintln!("xtask: not a Debian system; needed are: {}", wanted(purpose).join(" "));
+        return Ok(Vec::new());
+    }
+    let mut command = Command::new("dpkg-query");
+    command.args(["--show", "--showformat=${db:Status-Abbrev} ${Package}\n"]);
+    // Fails when one of the packages is unknown, and tells of the others all the same.
+    let output = command
+        .args(wanted(purpose))
+        .output()
+        .map_err(|error| Failure::new(format!("{} cannot be started: {error}", show(&command))))?;
+    let installed = String::from_utf8_lossy(&output.stdout);
+    Ok(wanted(purpose).into_iter().filter(|name| !is_installed(&installed, name)).collect())
+}
+
+fn wanted(purpose: Use) -> Vec<&'static str> {
+    let mut names = DEMO.to_vec();
+    if purpose == Use::Tests {
+        names.extend(TESTS);
+    }
+    names
+}
+
+/// A line is the wanted and the actual state (`ii`, `hi`, `rc`, `un`), then the name.
+fn is_installed(listing: &str, name: &str) -> bool {
+    listing.lines().any(|line| {
+        let (state, package) = line.split_once(' ').unwrap_or_default();
+        state.get(1..2) == Some("i") && package.trim() == name
+    })
+}
+
+fn is_root() -> Result<bool, Failure> {
+    let output = Command::new("id").arg("-u").output();
+    let output = output.map_err(|error| Failure::new(format!("id cannot be started: {error}")))?;
+    Ok(output.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_installed_package_counts() {
+        let listing = "ii  slapd\nrc  wrk\nun  chromium\nhi  openssl\n";
+        assert!(is_installed(listing, "slapd") && is_installed(listing, "openssl"));
+        assert!(!is_installed(listing, "wrk") && !is_installed(listing, "chromium"));
+        assert!(!is_installed(listing, "slap") && !is_installed("", "slapd"));
+    }
+}

@@ -1,0 +1,119 @@
+//! The steps of the commands, each a program that runs in the foreground: Ctrl-C reaches it, and
+//! its exit code is ours.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use crate::Failure;
+
+const SCHEMA: &str = "docs/config.schema.json";
+
+pub(crate) fn format() -> Result<(), Failure> {
+    finish("format", &mut cargo(&["fmt", "--all", "--check"]))
+}
+
+pub(crate) fn lints() -> Result<(), Failure> {
+    finish(
+        "lints",
+        &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    )?;
+    // The library builds without its features too.
+    let alone = ["clippy", "-p", "auth-core", "--no-default-features", "--", "-D", "warnings"];
+    finish("lints of the library without features", &mut cargo(&alone))
+}
+
+pub(crate) fn documentation() -> Result<(), Failure> {
+    let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
+    finish("documentation", command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+pub(crate) fn build_programs(release: bool) -> Result<(), Failure> {
+    let mut command = cargo(&["build", "--bins"]);
+    // Not `--workspace`: this program is running and cannot be written.
+    command.args(["-p", "auth-daemon", "-p", "auth-examples", "-p", "auth-tests"]);
+    if release {
+        command.arg("--release");
+    }
+    finish("build", &mut command)
+}
+
+pub(crate) fn tests(filter: Option<&str>) -> Result<(), Failure> {
+    let mut command = cargo(&["test", "--workspace"]);
+    command.args(filter).env("AUTH_BINARIES", programs(false)?);
+    finish("tests", &mut command)
+}
+
+/// Becomes one of the workspace's own programs: Ctrl-C and the exit code are then its own. Returns
+/// only when it cannot be started.
+pub(crate) fn become_program(name: &str, release: bool, arguments: &[&str]) -> Failure {
+    let folder = match programs(release) {
+        Ok(folder) => folder,
+        Err(failure) => return failure,
+    };
+    let mut command = Command::new(folder.join(name));
+    command.args(arguments).env("AUTH_BINARIES", &folder).current_dir(workspace());
+    println!("==> {}", show(&command));
+    let error = command.exec();
+    cannot_start(&command, &error)
+}
+
+/// Writes the JSON schema of the configuration, as the program knows it.
+pub(crate) fn schema() -> Result<(), Failure> {
+    finish("build", &mut cargo(&["build", "-p", "auth-daemon"]))?;
+    let mut command = Command::new(programs(false)?.join("auth-daemon"));
+    command.args(["config", "schema"]);
+    let output = command.output().map_err(|error| cannot_start(&command, &error))?;
+    check("schema", output.status)?;
+    let path = workspace().join(SCHEMA);
+    std::fs::create_dir_all(workspace().join("docs"))
+        .and_then(|()| std::fs::write(&path, output.stdout))
+        .map_err(|error| Failure::new(format!("{SCHEMA}: {error}")))
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(step: &str, command: &mut Command) -> Result<(), Failure> {
+    println!("==> {step}: {}", show(command));
+    let status = command.status().map_err(|error| cannot_start(command, &error))?;
+    check(step, status)
+}
+
+/// The command as one would type it.
+pub(crate) fn show(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let mut words = vec![program.file_name().unwrap_or(program.as_os_str()).to_string_lossy()];
+    // A script among the arguments is no line.
+    words.extend(command.get_args().map(|it| it.to_string_lossy()).filter(|it| !it.contains('\n')));
+    words.join(" ")
+}
+
+fn check(step: &str, status: ExitStatus) -> Result<(), Failure> {
+    if status.success() {
+        return Ok(());
+    }
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Err(Failure { code, message: format!("{step} failed ({status})") })
+}
+
+fn cannot_start(command: &Command, error: &std::io::Error) -> Failure {
+    Failure::new(format!("{} cannot be started: {error}", show(command)))
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).current_dir(workspace());
+    command
+}
+
+fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+/// Where the programs are built: beside this one, which stands in `debug`.
+fn programs(release: bool) -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe().map_err(|error| Failure::new(error.to_string()))?;
+    let target = own.ancestors().nth(2).ok_or_else(|| Failure::new("no build folder"))?;
+    Ok(target.join(if release { "release" } else { "debug" }))
+}

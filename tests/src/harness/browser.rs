@@ -38,7 +38,8 @@ const FLAGS: &[&str] = &[
 /// A running Chromium. Dereferences to the WebDriver client.
 #[derive(Debug)]
 pub struct Chromium {
-    client: Client,
+    /// The WebDriver client.
+    pub client: Client,
     driver: Process,
     port: u16,
     profile: TempDir,

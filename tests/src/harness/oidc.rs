@@ -245,15 +245,15 @@ impl RelyingParty {
     /// Any of them is wrong.
     pub fn verify_with_access_token(
         &self,
-        tokens: &Tokens,
+        id_token: &str,
         nonce: &str,
+        access_token: &str,
     ) -> Result<CoreIdTokenClaims> {
-        let id_token = tokens.id_token.as_deref().context("no ID token")?;
         let claims = self.verify(id_token, nonce)?;
         let token = CoreIdToken::from_str(id_token)?;
         let verifier = self.verifier();
         let computed = AccessTokenHash::from_token(
-            &AccessToken::new(tokens.access_token.clone()),
+            &AccessToken::new(access_token.into()),
             token.signing_alg()?,
             token.signing_key(&verifier)?,
         )?;

@@ -46,7 +46,7 @@ pub(crate) fn message(text: &str) {
 /// Prints JSON objects as a table of the named keys.
 pub(crate) fn rows(columns: &[&str], rows: &[Value]) {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(columns.to_vec());
     for row in rows {
         table.add_row(columns.iter().map(|column| cell(row.get(column))).collect::<Vec<_>>());

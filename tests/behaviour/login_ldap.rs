@@ -1,6 +1,7 @@
 //! Sign-in against a real OpenLDAP server: what is accepted, what is refused and why, and what
 //! happens when the server is not there.
 
+mod active_directory;
 mod availability;
 mod credentials;
 mod entries;

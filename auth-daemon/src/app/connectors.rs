@@ -101,7 +101,7 @@ const fn policy(policy: config::MfaPolicy) -> MfaPolicy {
 fn ldap_settings(directory: config::Directory) -> LdapSettings {
     let preset = match directory.preset {
         config::Preset::ActiveDirectory => Preset::ActiveDirectory,
-        config::Preset::Ds389 => Preset::Ds389,
+        config::Preset::ThreeEightNineDs => Preset::Ds389,
         config::Preset::FreeIpa => Preset::FreeIpa,
         config::Preset::Generic => Preset::Generic,
         config::Preset::OpenLdap => Preset::OpenLdap,
@@ -119,8 +119,8 @@ fn ldap_settings(directory: config::Directory) -> LdapSettings {
         bind_dn,
         bind_password,
         scope: match directory.scope {
-            config::Scope::OneLevel => SearchScope::OneLevel,
-            config::Scope::Subtree => SearchScope::Subtree,
+            config::Scope::One => SearchScope::OneLevel,
+            config::Scope::Sub => SearchScope::Subtree,
         },
         guest_filter: directory.guest_filter,
         admin_filter: directory.admin_filter,

@@ -12,7 +12,7 @@ impl App {
         }
         for directory in &connectors.directories {
             for server in directory.pool_status() {
-                for (pool, status) in [("search", &server.search), ("bind", &server.bind)] {
+                for (pool, status) in [("search", &server.searches), ("bind", &server.binds)] {
                     for (state, count) in [("in_use", status.in_use), ("idle", status.idle)] {
                         metrics::gauge!(
                             "auth_ldap_pool_connections",

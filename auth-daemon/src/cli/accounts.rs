@@ -46,6 +46,9 @@ pub(crate) enum UserCommand {
     SetPassword {
         /// User name.
         name: String,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
         /// Read the password from standard input instead of asking for it.
         #[arg(long)]
         password_stdin: bool,

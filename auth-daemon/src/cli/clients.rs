@@ -80,7 +80,7 @@ pub(crate) struct AddClient {
     pub(crate) id: String,
     /// Its name for people.
     #[arg(long, value_name = "TEXT")]
-    pub(crate) label: Option<String>,
+    pub(crate) name: Option<String>,
     /// By which protocol it is served: oidc, gitlab, forward-auth or session-api.
     #[arg(long, value_name = "KIND", default_value = "oidc")]
     pub(crate) kind: String,

@@ -105,7 +105,7 @@ fn print(entry: &AuditEntry, as_json: bool) -> anyhow::Result<()> {
         output::json_line(&entry.record);
         return Ok(());
     }
-    let value = serde_json::to_value(&entry.record);
+    let value = serde_json::to_value(&entry.record)?;
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
     let line = format!(
         "{}  {:<22} {:<8} {:<24} account={} connector={} client={} ip={} request={}",

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use auth_core::clock::{Clock as _, SystemClock};
 use auth_core::connector::ldap::DiagnoseUser;
 use auth_core::secret::Secret;
 use serde_json::{Value, json};
@@ -48,10 +49,11 @@ async fn test(
         return Ok(Exit::Configuration);
     };
     let user = match user {
-        Some(name) => Some(DiagnoseUser { password: password(&name, password_stdin)?, name }),
+        Some(name) => password(&name, password_stdin)?
+            .map(|password| DiagnoseUser { name, password }),
         None => None,
     };
-    let steps = directory.diagnose(user).await;
+    let steps = directory.diagnose(user, SystemClock.now()).await;
     let ok = steps.iter().all(|step| step.ok);
     if as_json {
         let steps: Vec<Value> = steps

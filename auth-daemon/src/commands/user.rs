@@ -38,8 +38,8 @@ async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exi
             set_active(context, &name, false, dry_run, json).await
         }
         UserCommand::Enable { name, json } => set_active(context, &name, true, false, json).await,
-        UserCommand::SetPassword { name, password_stdin, json } => {
-            set_password(context, &name, password_stdin, json).await
+        UserCommand::SetPassword { name, dry_run, password_stdin, json } => {
+            set_password(context, &name, password_stdin, dry_run, json).await
         }
         UserCommand::ResetMfa { name, dry_run, json } => {
             reset_mfa(context, &name, dry_run, json).await
@@ -139,9 +139,17 @@ async fn set_password(
     context: &Context,
     name: &str,
     password_stdin: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> anyhow::Result<Exit> {
     let account = context.broker.find_account(name).await?;
+    if dry_run {
+        output::message(&format!(
+            "the password of {} would be replaced and its sessions ended",
+            account.username
+        ));
+        return answer(context, name, as_json).await;
+    }
     let password = read_new_password(password_stdin)?;
     let origin = &context.origin;
     context.broker.set_password(name, password, &context.password_rules, origin).await?;

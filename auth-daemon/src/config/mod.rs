@@ -7,7 +7,6 @@
 //!
 //! Nothing else in the workspace knows the file format or reads the environment.
 
-#![expect(dead_code, reason = "the commands that use the rest come later")]
 
 mod environment;
 mod finding;
@@ -32,7 +31,12 @@ pub(crate) use finding::{ConfigErrors, Finding, Severity};
 pub(crate) use reference::reference;
 pub(crate) use schema::schema;
 pub(crate) use sections::client::Client;
-pub(crate) use sections::directory::Directory;
+pub(crate) use sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
+pub(crate) use sections::directory::{
+    AttributeMap, Directory, GroupNames, GroupSource, Groups, Preset, Scope,
+};
+pub(crate) use sections::mfa::MfaPolicy;
+pub(crate) use sections::session::SessionKind;
 pub(crate) use sections::storage::StorageBackend;
 pub(crate) use source::DEFAULT_FILES;
 pub(crate) use starter::STARTER;

@@ -1,8 +1,9 @@
-//! What a node does by itself: removing what has expired, and counting sessions for the metrics.
+//! What a node does by itself: removing what has expired, and replacing signing keys in time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_core::audit::Origin;
 use auth_core::broker::Broker;
 use auth_core::broker::provider::Provider;
 use tokio::task::JoinHandle;
@@ -14,6 +15,11 @@ const PURGE: Duration = Duration::from_secs(5 * 60);
 /// Starts the jobs; aborting the handle ends them.
 pub(crate) fn start(broker: Arc<Broker>, provider: Arc<Provider>) -> JoinHandle<()> {
     tokio::spawn(async move {
+        let origin = Origin {
+            ip: None,
+            request_id: "job".to_owned(),
+            user_agent: None,
+        };
         let mut ticks = interval(PURGE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -23,8 +29,8 @@ pub(crate) fn start(broker: Arc<Broker>, provider: Arc<Provider>) -> JoinHandle<
                 Ok(rows) => tracing::info!(event = "purged", rows, "expired rows removed"),
                 Err(error) => tracing::error!(%error, "expired rows not removed"),
             }
-            if let Err(error) = provider.refresh_keys().await {
-                tracing::error!(%error, "signing keys not read");
+            if let Err(error) = provider.rotate_due_signing_keys(&origin).await {
+                tracing::error!(%error, "signing keys not rotated");
             }
         }
     })

@@ -14,7 +14,7 @@ use tower_sessions::Session as CookieSession;
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::origin::RequestOrigin;
-use crate::extract::signed_in::{MaybeSignedIn, SignedIn};
+use crate::extract::signed_in::SignedIn;
 use crate::pages;
 
 /// A form with nothing but its token.
@@ -105,17 +105,13 @@ pub(super) async fn confirm_logout(signed_in: SignedIn) -> Response {
 pub(super) async fn logout(
     State(app): State<Arc<App>>,
     RequestOrigin(origin): RequestOrigin,
-    MaybeSignedIn(session): MaybeSignedIn,
     cookie: CookieSession,
-    signed_in: Option<SignedIn>,
+    signed_in: SignedIn,
     Form(form): Form<BareForm>,
 ) -> Result<Response, PublicError> {
-    // Nobody to sign out: the answer is the same as after it.
-    if let (Some(session), Some(signed_in)) = (session, signed_in) {
-        signed_in.check_form(&form.csrf)?;
-        app.broker.logout(session, &origin).await?;
-        cookie.flush().await?;
-    }
+    signed_in.check_form(&form.csrf)?;
+    app.broker.logout(signed_in.session, &origin).await?;
+    cookie.flush().await?;
     let page = pages::Message {
         title: "You are signed out",
         text: "The sessions that you opened from this browser are over.",

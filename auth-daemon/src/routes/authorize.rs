@@ -122,7 +122,7 @@ async fn decide(
 fn respond(response: &AuthorizationResponse) -> Response {
     match response.response_mode {
         ResponseMode::Query => {
-            (StatusCode::SEE_OTHER, [(header::LOCATION, response.redirect_url())]).into_response()
+            (StatusCode::SEE_OTHER, [(header::LOCATION, response.location())]).into_response()
         }
         ResponseMode::FormPost => {
             let fields: Vec<(String, String)> = response

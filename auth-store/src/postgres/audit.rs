@@ -76,12 +76,9 @@ macro_rules! entries {
 
 impl PostgresStore {
     async fn newest(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
-        const ALL: &str =
-            concat!(entries!(), " WHERE at >= $1 ORDER BY sequence DESC LIMIT $2");
-        const OF_ACCOUNT: &str = concat!(
-            entries!(),
-            " WHERE at >= $1 AND account = $3 ORDER BY sequence DESC LIMIT $2"
-        );
+        const ALL: &str = concat!(entries!(), " WHERE at >= $1 ORDER BY sequence DESC LIMIT $2");
+        const OF_ACCOUNT: &str =
+            concat!(entries!(), " WHERE at >= $1 AND account = $3 ORDER BY sequence DESC LIMIT $2");
         let (since, limit) = (since(query), limit(query.limit));
         let mut connection = self.database.listing().await?;
         let mut rows = match &query.account {
@@ -159,11 +156,7 @@ async fn writers_finished(connection: &mut Connection) -> Result<bool, StoreErro
 }
 
 /// The last position after `after` below which none is missing.
-async fn first_gap(
-    connection: &mut Connection,
-    after: i64,
-    last: i64,
-) -> Result<i64, StoreError> {
+async fn first_gap(connection: &mut Connection, after: i64, last: i64) -> Result<i64, StoreError> {
     const GAP: &str = "SELECT max(sequence) FROM (\
          SELECT sequence, row_number() OVER (ORDER BY sequence) AS n FROM audit \
          WHERE sequence > $1 AND sequence <= $2) AS numbered WHERE sequence = $1 + n";

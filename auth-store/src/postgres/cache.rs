@@ -121,7 +121,8 @@ impl TokenCache {
     }
 
     fn is_current(&self, answer: &Answer) -> bool {
-        let last = self.slot(answer.status.account.id).map_or(0, |slot| slot.load(Ordering::SeqCst));
+        let last =
+            self.slot(answer.status.account.id).map_or(0, |slot| slot.load(Ordering::SeqCst));
         answer.read_at >= last && answer.read_at >= self.of_all.load(Ordering::SeqCst)
     }
 

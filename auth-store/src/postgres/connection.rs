@@ -115,9 +115,7 @@ fn pool(target: &Target, size: Option<usize>) -> Result<Pool, StoreError> {
         .create_timeout(Some(CREATE))
         .recycle_timeout(Some(WAIT))
         .post_create(Hook::async_fn(|client, _| {
-            Box::pin(async move {
-                client.batch_execute(SESSION).await.map_err(HookError::Backend)
-            })
+            Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
         }))
         .build()
         .map_err(|error| StoreError::Unavailable { message: error.to_string() })

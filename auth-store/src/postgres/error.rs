@@ -123,7 +123,9 @@ mod tests {
         let words: Vec<&str> = schema.split_whitespace().collect();
         let mut seen = 0;
         for at in words.windows(3) {
-            if at[0] == "CONSTRAINT" && (at[2].starts_with("PRIMARY") || at[2].starts_with("UNIQUE")) {
+            if at[0] == "CONSTRAINT"
+                && (at[2].starts_with("PRIMARY") || at[2].starts_with("UNIQUE"))
+            {
                 seen += 1;
                 let known = taken_field(at[1]).is_some() || upserted.contains(&at[1]);
                 assert!(known, "constraint {} is not mapped", at[1]);

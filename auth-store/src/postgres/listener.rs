@@ -44,7 +44,9 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Starts listening, and keeps at it until stopped or dropped.
-    pub(super) fn start(target: Target, cache: Arc<TokenCache>) -> Self {
+    pub(super) fn start(mut target: Target, cache: Arc<TokenCache>) -> Self {
+        let name = target.config.get_application_name().unwrap_or_default();
+        target.config.application_name(format!("{name} listener"));
         Self { task: tokio::spawn(async move { keep_listening(&target, &cache).await }) }
     }
 
@@ -153,7 +155,7 @@ async fn heartbeats(
     loop {
         // Each beat is a transaction: while nobody asks the cache, a few are enough.
         quiet = if cache.take_asked() { 0 } else { quiet.wrapping_add(1) };
-        if quiet < IDLE_PAUSES || quiet % IDLE_PAUSES == 0 {
+        if quiet < IDLE_PAUSES || quiet.is_multiple_of(IDLE_PAUSES) {
             let sent = cache.millis();
             let beating = async {
                 client.query(&beat, &[&own, &sent.to_string()]).await.map_err(failed)?;

@@ -47,13 +47,8 @@ impl PostgresStore {
         connection.begin().await?;
         Self::lock_account(&mut connection, account).await?;
         connection.execute(WRITE, &[&account.0, &password.hash, &changed_at, &events]).await?;
-        end_sessions_of_account(
-            &mut connection,
-            account,
-            password.changed_at,
-            "password_changed",
-        )
-        .await?;
+        end_sessions_of_account(&mut connection, account, password.changed_at, "password_changed")
+            .await?;
         Self::notify(&mut connection, &account.to_string()).await?;
         let committed = connection.commit().await;
         self.cache.account_changed(account);

@@ -50,10 +50,7 @@ pub(super) async fn bring_up_to_date(
     }
 
     let transaction = client.transaction().await.map_err(failed)?;
-    transaction
-        .query("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
-        .await
-        .map_err(failed)?;
+    transaction.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
     let found = applied(&transaction).await?;
     let pending = plan(KNOWN, &found)?;
     if found.is_empty() {
@@ -95,8 +92,12 @@ async fn connect(target: &Target) -> Result<Client, StoreError> {
 async fn applied(transaction: &Transaction<'_>) -> Result<Vec<Applied>, StoreError> {
     let tables = transaction
         .query_one(
-            "SELECT to_regclass('schema_migration') IS NOT NULL, \
-             to_regclass('accounts') IS NOT NULL OR to_regclass('sessions') IS NOT NULL",
+            // The catalogue itself is asked: name lookups may be answered from what this
+            // connection knew before it waited for the lock.
+            "SELECT COALESCE(bool_or(relname = 'schema_migration'), false), \
+             COALESCE(bool_or(relname IN ('accounts', 'sessions')), false) \
+             FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = \
+             (SELECT oid FROM pg_namespace WHERE nspname = current_schema())",
             &[],
         )
         .await

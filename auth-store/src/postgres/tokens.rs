@@ -42,12 +42,36 @@ macro_rules! insert_tokens {
      $r_expires:literal) => {
         concat!(
             "access AS (INSERT INTO access_tokens (hash, session, scope, created_at, expires_at) \
-             SELECT ", $hash, "::bytea, ", $session, "::uuid, ", $scope, "::text, ", $created,
-            "::bigint, ", $expires, "::bigint FROM ", $from, "), \
+             SELECT ",
+            $hash,
+            "::bytea, ",
+            $session,
+            "::uuid, ",
+            $scope,
+            "::text, ",
+            $created,
+            "::bigint, ",
+            $expires,
+            "::bigint FROM ",
+            $from,
+            "), \
              refresh AS (INSERT INTO refresh_tokens (hash, session, predecessor, created_at, \
-             expires_at) SELECT ", $r_hash, "::bytea, ", $session, "::uuid, ", $r_predecessor,
-            "::bytea, ", $r_created, "::bigint, ", $r_expires, "::bigint FROM ", $from, " \
-             WHERE ", $r_hash, "::bytea IS NOT NULL)"
+             expires_at) SELECT ",
+            $r_hash,
+            "::bytea, ",
+            $session,
+            "::uuid, ",
+            $r_predecessor,
+            "::bytea, ",
+            $r_created,
+            "::bigint, ",
+            $r_expires,
+            "::bigint FROM ",
+            $from,
+            " \
+             WHERE ",
+            $r_hash,
+            "::bytea IS NOT NULL)"
         )
     };
 }

@@ -8,6 +8,7 @@ use auth_core::store::{
 };
 use rusqlite::{Connection, ToSql, params};
 
+use super::identities::{identities_of, link, put_password};
 use super::row::{Columns, all, change, limit, one, to_json};
 use super::{SqliteStore, audit, sessions};
 
@@ -124,45 +125,6 @@ fn insert(c: &Connection, account: &AccountRecord) -> Result<i64, StoreError> {
         ],
     )?;
     Ok(c.last_insert_rowid())
-}
-
-fn link(c: &Connection, identity: &IdentityRecord) -> Result<(), StoreError> {
-    change(
-        c,
-        "INSERT INTO identity (connector, subject, account, linked_at) VALUES (?1, ?2, ?3, ?4)",
-        params![
-            identity.connector,
-            identity.subject,
-            identity.account.0.as_bytes(),
-            identity.linked_at.millis()
-        ],
-    )
-    .map(drop)
-}
-
-fn put_password(c: &Connection, password: &PasswordRecord) -> Result<(), StoreError> {
-    change(
-        c,
-        "INSERT INTO password (account, hash, changed_at) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (account) DO UPDATE \
-         SET hash = excluded.hash, changed_at = excluded.changed_at",
-        params![password.account.0.as_bytes(), password.hash, password.changed_at.millis()],
-    )
-    .map(drop)
-}
-
-fn identities_of(c: &Connection, account: AccountId) -> Result<Vec<IdentityRecord>, StoreError> {
-    let sql = "SELECT connector, subject, account, linked_at FROM identity \
-               WHERE account = ?1 ORDER BY connector, subject";
-    all(c, sql, params![account.0.as_bytes()], |columns| {
-        columns.of("identity");
-        Ok(IdentityRecord {
-            connector: columns.take()?,
-            subject: columns.take()?,
-            account: AccountId(columns.uuid()?),
-            linked_at: columns.time()?,
-        })
-    })
 }
 
 impl SqliteStore {

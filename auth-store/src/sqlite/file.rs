@@ -184,6 +184,26 @@ mod tests {
     }
 
     #[test]
+    fn many_may_switch_to_the_write_ahead_log_at_once() {
+        const NODES: usize = 8;
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let path = folder.path().join(format!("{round}.db"));
+            create_file(&path).unwrap();
+            let barrier = std::sync::Barrier::new(NODES);
+            std::thread::scope(|scope| {
+                for _ in 0..NODES {
+                    scope.spawn(|| {
+                        let connection = connect(&Place::File(path.clone())).unwrap();
+                        barrier.wait();
+                        use_write_ahead_log(&connection).unwrap();
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
     fn settings_of_the_other_backend_are_refused() {
         let url = "sqlite://auth.db".to_owned();
         let replica =

@@ -9,6 +9,7 @@ mod audit;
 mod error;
 mod factors;
 mod file;
+mod identities;
 mod keys;
 mod logins;
 mod purge;

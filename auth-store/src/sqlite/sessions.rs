@@ -219,7 +219,10 @@ impl SessionStore for SqliteStore {
 
     async fn count_sessions(&self, now: Timestamp) -> Result<Vec<(String, u64)>, StoreError> {
         self.list(move |c| {
-            all(c, COUNT_LIVE, params![now.millis()], |columns| Ok((columns.take()?, columns.take()?)))
+            all(c, COUNT_LIVE, params![now.millis()], |columns| {
+                let (kind, count): (String, i64) = (columns.take()?, columns.take()?);
+                Ok((kind, u64::try_from(count).unwrap_or(0)))
+            })
         })
         .await
     }

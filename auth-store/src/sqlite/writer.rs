@@ -172,7 +172,7 @@ impl Committer {
             tracing::error!(requests = batch.len(), %message, "SQLite transaction failed");
         }
         for request in batch.drain(..) {
-            request.answer(result.as_ref().map(|()| ()).map_err(String::as_str));
+            request.answer(result.as_ref().copied().map_err(String::as_str));
         }
     }
 }

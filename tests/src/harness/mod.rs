@@ -2,6 +2,7 @@
 //! relying party's side of OpenID Connect. A program is ready when a condition says so (a line in
 //! its log, a port that answers), never after a pause.
 
+mod run_program;
 pub mod browser;
 pub mod chat_server;
 pub mod daemon;
@@ -9,7 +10,9 @@ pub mod html;
 pub mod http;
 pub mod oidc;
 pub mod port;
+pub mod postgres;
 pub mod process;
+pub mod samba;
 pub mod slapd;
 
 use std::ffi::OsString;

@@ -5,17 +5,18 @@
 //! and the groups were added; it ends when the value is dropped.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
+
+use super::run_program::{openssl, run, run_with_input};
 
 const BASE_DN: &str = "dc=example,dc=org";
 const ADMIN_DN: &str = "cn=admin,dc=example,dc=org";
@@ -378,36 +379,4 @@ fn write_certificates(folder: &Path) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn openssl(folder: &Path, arguments: &str) -> Result<()> {
-    let mut command = Command::new("openssl");
-    command.args(arguments.split_whitespace()).current_dir(folder);
-    run(&mut command).map(drop)
-}
-
-fn run(command: &mut Command) -> Result<Output> {
-    run_with_input(command, "")
-}
-
-fn run_with_input(command: &mut Command, input: &str) -> Result<Output> {
-    let name = format!("{:?}", command.get_program());
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{name} cannot be started; is its package installed?"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that ends without reading its input says why by its exit status.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child.wait_with_output()?;
-    ensure!(
-        output.status.success(),
-        "{name} failed ({}): {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output)
 }

@@ -63,6 +63,14 @@ impl ClientDirectory {
 }
 
 impl Provider {
+    /// The client with this id, as it is now.
+    ///
+    /// # Errors
+    /// When the store fails, or a stored client cannot be opened.
+    pub async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, ProviderError> {
+        self.find_client(id, self.clock.now()).await
+    }
+
     /// The client with this id. A stored one is at most two seconds old; an unknown id is looked
     /// up in the store, so that a new client works at once.
     pub(super) async fn find_client(

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ldap3::controls::{ControlType, PagedResults, RawControl};
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchOptions, StdStream};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, SearchOptions, StdStream};
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -21,8 +21,8 @@ use url::Url;
 
 use super::bind_result::{BindAnswer, PASSWORD_POLICY};
 use super::decode::{SearchMessage, bind_answer, search_message};
-use super::entry::Entry;
 use super::failure::{Failure, FailureKind};
+use super::search::{SearchAnswer, SearchRequest};
 
 /// What a connection is opened with.
 #[derive(Clone, Debug)]
@@ -37,36 +37,6 @@ pub(super) struct Endpoint {
     pub(super) connect_timeout: Duration,
     /// For each request.
     pub(super) operation_timeout: Duration,
-}
-
-/// A search, or one page of it.
-#[derive(Clone, Debug)]
-pub(super) struct SearchRequest {
-    /// Base DN.
-    pub(super) base: String,
-    /// Scope.
-    pub(super) scope: Scope,
-    /// Filter.
-    pub(super) filter: String,
-    /// Attributes, each by name.
-    pub(super) attributes: Vec<String>,
-    /// At most so many entries; 0: no limit of ours.
-    pub(super) size_limit: i32,
-}
-
-/// What a search, or one page of it, brought. It counts only when `code` is 0.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SearchAnswer {
-    /// Result code.
-    pub(super) code: u32,
-    /// Diagnostic text.
-    pub(super) diagnostic: String,
-    /// Entries, also of a search that failed later.
-    pub(super) entries: Vec<Entry>,
-    /// References to other servers; never followed.
-    pub(super) references: Vec<String>,
-    /// Cookie of the next page; empty: there is none.
-    pub(super) cookie: Vec<u8>,
 }
 
 /// An open connection.

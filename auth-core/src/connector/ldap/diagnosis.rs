@@ -2,16 +2,16 @@
 
 use serde::Serialize;
 use tokio::net::lookup_host;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::bind::Depth;
-use super::client::{Connection, SearchRequest};
+use super::certificate::certificate_facts;
+use super::client::Connection;
 use super::directory::Directory;
 use super::entry::Entry;
 use super::failure::{Failure, FailureKind};
 use super::person::Person;
+use super::search::SearchRequest;
 use super::server::Server;
-use super::tls;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -288,43 +288,6 @@ fn describe(entry: &Entry, person: &Person) -> String {
         shown(&profile.first_name),
         shown(&profile.last_name)
     )
-}
-
-fn certificate_facts(der: &[u8], now: Timestamp) -> String {
-    let pin = tls::fingerprint(der);
-    let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-        return format!(", certificate SHA-256 {pin}");
-    };
-    let names = certificate.subject_alternative_name().ok().flatten().map_or_else(
-        || "none".to_owned(),
-        |extension| {
-            let names: Vec<String> = extension
-                .value
-                .general_names
-                .iter()
-                .filter_map(|name| match name {
-                    GeneralName::DNSName(name) => Some((*name).to_owned()),
-                    GeneralName::IPAddress(bytes) => ip_address(bytes),
-                    _ => None,
-                })
-                .collect();
-            names.join(", ")
-        },
-    );
-    let end = Timestamp::from_seconds(certificate.validity().not_after.timestamp());
-    let days = end.since(now).as_secs() / 86_400;
-    format!(
-        ", subject {}, issuer {}, names {names}, valid until {} ({days} days), SHA-256 {pin}",
-        certificate.subject(),
-        certificate.issuer(),
-        end.rfc3339()
-    )
-}
-
-fn ip_address(bytes: &[u8]) -> Option<String> {
-    let four = <[u8; 4]>::try_from(bytes).map(|b| std::net::Ipv4Addr::from(b).to_string());
-    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(|b| std::net::Ipv6Addr::from(b).to_string()))
-        .ok()
 }
 
 fn tls_repair(failure: &Failure) -> &'static str {

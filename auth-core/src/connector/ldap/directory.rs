@@ -9,18 +9,18 @@ use tokio::time::timeout;
 use super::account_state::AccountState;
 use super::bind::{self, Depth, LoginPlan};
 use super::bind_result::BindOutcome;
-use super::client::{Endpoint, SearchRequest};
+use super::client::Endpoint;
 use super::entry::Entry;
 use super::failure::{Failure, FailureKind};
 use super::group_search::{complete_ranges, groups_of};
 use super::person::Person;
+use super::search::SearchRequest;
 use super::server::{Server, ServerStatus, ServiceAccount};
 use super::settings::LdapSettings;
-use super::subject::SubjectSyntax;
 use super::validate::{self, LdapConfigError};
 use super::{dn, filter, tls};
 use crate::clock::Timestamp;
-use crate::connector::{ConnectorError, Profile, Recheck, Refusal, VerifiedIdentity};
+use crate::connector::{ConnectorError, Profile, Refusal, VerifiedIdentity};
 use crate::random::Random;
 use crate::secret::Secret;
 
@@ -29,16 +29,19 @@ pub(super) struct Directory {
     settings: LdapSettings,
     servers: Vec<Server>,
     random: Arc<dyn Random>,
-    attributes: Vec<String>,
+    /// What a person's entry is read for.
+    pub(super) attributes: Vec<String>,
 }
 
 /// What one server said of a login or recheck.
-enum Verdict<T> {
+pub(super) enum Verdict<T> {
+    /// An answer.
     Answer(T),
+    /// A refusal, final for all servers.
     Refused(ConnectorError),
 }
 
-type Judged<T> = Result<Verdict<T>, Failure>;
+pub(super) type Judged<T> = Result<Verdict<T>, Failure>;
 
 impl Directory {
     /// Checks `settings`; connects nothing.
@@ -95,19 +98,6 @@ impl Directory {
             .on_some_server(|server| self.authenticate_on(server, &plan, password, now))
             .await?;
         Ok(VerifiedIdentity::new(&self.settings.id, person.subject, person.profile, &["pwd"], now))
-    }
-
-    pub(super) async fn recheck(
-        &self,
-        subject: &str,
-        now: Timestamp,
-    ) -> Result<Recheck, ConnectorError> {
-        let id = &self.settings.attributes.id;
-        let Some(by_id) = SubjectSyntax::of(id).filter(id, subject) else {
-            let message = format!("{subject:?} is no value of {id}: was attributes.id changed?");
-            return Err(Failure::new(FailureKind::SearchFailed, message).into());
-        };
-        self.on_some_server(|server| self.recheck_on(server, &by_id, now)).await
     }
 
     pub(super) async fn health(&self) -> Result<(), ConnectorError> {
@@ -191,57 +181,6 @@ impl Directory {
         Ok(Verdict::Answer(person))
     }
 
-    async fn recheck_on(&self, server: &Server, by_id: &str, now: Timestamp) -> Judged<Recheck> {
-        let gone = |reason| Ok(Verdict::Answer(Recheck::Gone { reason }));
-        let allowed = filter::all_of(&[self.settings.user_filter.as_str(), by_id]);
-        let Some(mut entry) = self.find_by_id(server, &allowed).await? else {
-            if let Some(entry) = self.find_by_id(server, by_id).await? {
-                return match AccountState::of(&entry, now) {
-                    AccountState::Gone(reason) => gone(reason.as_str()),
-                    _ => gone("out_of_filter"),
-                };
-            }
-            self.people_are_visible(server).await?;
-            return gone("gone");
-        };
-        if let AccountState::Gone(reason) = AccountState::of(&entry, now) {
-            return gone(reason.as_str());
-        }
-        complete_ranges(server, &mut entry).await?;
-        // An attribute that can no longer be read is a fault of the directory, not of the person.
-        let mut person = Person::from_entry(&entry, &self.settings.attributes)
-            .map_err(|error| Failure::new(FailureKind::SearchFailed, error.to_string()))?;
-        self.report_unreadable(&entry, &person);
-        self.complete_profile(server, &entry, &mut person.profile).await?;
-        Ok(Verdict::Answer(Recheck::Present(Box::new(person.profile))))
-    }
-
-    /// Nobody is called gone by a directory in which the service account sees nobody at all.
-    async fn people_are_visible(&self, server: &Server) -> Result<(), Failure> {
-        if !self.settings.base_dn.is_empty() {
-            self.base_is_readable(server).await?;
-        }
-        let id = self.settings.attributes.id.as_str();
-        let scope = Depth::Configured.scope(&self.settings);
-        let anybody = filter::all_of(&[self.settings.user_filter.clone(), filter::present(id)]);
-        let mut request = self.request(&self.settings.base_dn, scope, &anybody, &[id]);
-        request.size_limit = 1;
-        let mut answer = server.search(&request).await?;
-        if answer.code == 4 {
-            // The expected end when there are more than the one asked for.
-            answer.code = 0;
-        }
-        let found = answer.complete("looking for anybody")?;
-        if found.first().is_none_or(|entry| entry.first(id).is_none()) {
-            let message = format!(
-                "nobody below base_dn matches user_filter and shows {id}: check user_filter, \
-                 attributes.id, and the rights of the service account"
-            );
-            return Err(Failure::new(FailureKind::SearchFailed, message));
-        }
-        Ok(())
-    }
-
     async fn find(&self, server: &Server, plan: &LoginPlan) -> Result<Found, Failure> {
         let scope = plan.depth.scope(&self.settings);
         let mut request = SearchRequest {
@@ -260,21 +199,6 @@ impl Directory {
         let references = std::mem::take(&mut answer.references);
         let found = answer.complete("searching the person")?.into_iter().next();
         Ok(found.map_or(Found::None(references), |entry| Found::One(Box::new(entry))))
-    }
-
-    async fn find_by_id(&self, server: &Server, filter: &str) -> Result<Option<Entry>, Failure> {
-        let scope = Depth::Configured.scope(&self.settings);
-        let request = SearchRequest {
-            attributes: self.attributes.clone(),
-            ..self.request(&self.settings.base_dn, scope, filter, &[])
-        };
-        let mut found = server.search(&request).await?.complete("searching by id")?;
-        if found.len() > 1 {
-            let message =
-                format!("{filter} finds {} entries: attributes.id is not unique", found.len());
-            return Err(Failure::new(FailureKind::SearchFailed, message));
-        }
-        Ok(found.pop())
     }
 
     async fn roles_of(&self, server: &Server, entry: &Entry) -> Result<Vec<String>, Failure> {
@@ -297,7 +221,7 @@ impl Directory {
         Ok(!server.search(&request).await?.complete("evaluating a role filter")?.is_empty())
     }
 
-    fn request(
+    pub(super) fn request(
         &self,
         base: &str,
         scope: Scope,
@@ -322,7 +246,7 @@ impl Directory {
         (format!("cn={}{separator}{base}", dn::escape_value(&text)), text)
     }
 
-    fn report_unreadable(&self, entry: &Entry, person: &Person) {
+    pub(super) fn report_unreadable(&self, entry: &Entry, person: &Person) {
         if !person.unreadable.is_empty() {
             tracing::warn!(
                 directory = %self.settings.id, dn = %entry.dn, attributes = ?person.unreadable,
@@ -332,7 +256,7 @@ impl Directory {
     }
 
     /// Asks the servers in order, those that failed lately last, within the total time.
-    async fn on_some_server<'a, T, F>(
+    pub(super) async fn on_some_server<'a, T, F>(
         &'a self,
         ask: impl Fn(&'a Server) -> F,
     ) -> Result<T, ConnectorError>

@@ -3,70 +3,16 @@
 
 use ldap3::Scope;
 
-use super::bind::Depth;
-use super::client::{SearchAnswer, SearchRequest};
 use super::entry::Entry;
 use super::failure::{Failure, FailureKind};
 use super::group::{GroupSource, GroupWalk};
+use super::search::{SearchAnswer, SearchRequest};
 use super::server::Server;
-use super::settings::{LdapSettings, SearchScope};
+use super::settings::LdapSettings;
 use super::{filter, subject};
 
 /// No attribute is read in more pieces than this.
 const MAX_RANGES: usize = 1000;
-
-impl Depth {
-    /// The scope of a search.
-    pub(super) const fn scope(self, settings: &LdapSettings) -> Scope {
-        match (self, settings.scope) {
-            (Self::Base, _) => Scope::Base,
-            (Self::Configured, SearchScope::OneLevel) => Scope::OneLevel,
-            (Self::Configured, SearchScope::Subtree) => Scope::Subtree,
-        }
-    }
-}
-
-impl SearchAnswer {
-    /// The entries, when the search was complete. Everything else is a failed search: a partial
-    /// result is never taken for the whole.
-    pub(super) fn complete(self, what: &str) -> Result<Vec<Entry>, Failure> {
-        let (kind, repair) = match self.code {
-            0 => return Ok(self.entries),
-            3 => (
-                FailureKind::Timeout,
-                "time limit exceeded: raise the server's limit or index the attributes",
-            ),
-            4 => (
-                FailureKind::SearchFailed,
-                "size limit exceeded: allow the service account more, or paging",
-            ),
-            10 => (
-                FailureKind::SearchFailed,
-                "the server refers to another one: name that in servers, or use the global catalog (3268, 3269)",
-            ),
-            11 => (
-                FailureKind::SearchFailed,
-                "administrative limit exceeded: lower page_size or raise the server's limit",
-            ),
-            32 => (
-                FailureKind::SearchFailed,
-                "no such entry, or the service account may not see it: check base_dn",
-            ),
-            50 => (FailureKind::SearchFailed, "the service account may not search here"),
-            51 => (FailureKind::Busy, "the server is busy"),
-            52 => (FailureKind::Unavailable, "the server is unavailable"),
-            1 => (
-                FailureKind::SearchFailed,
-                "operations error: Active Directory wants a bind first; set bind_dn",
-            ),
-            _ => (FailureKind::SearchFailed, "the search failed"),
-        };
-        Err(Failure::new(
-            kind,
-            format!("{what}: {repair} (result {}: {})", self.code, self.diagnostic),
-        ))
-    }
-}
 
 /// The names of the groups that `person` is in.
 pub(super) async fn groups_of(

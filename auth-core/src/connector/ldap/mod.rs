@@ -5,14 +5,16 @@
 //! a bind on another, and nothing is ever read on a connection that a person bound. A search
 //! counts only when the server said that it is complete, a bind only by its result code together
 //! with the password policy control. The rules stand in the synchronous files (`filter`, `dn`,
-//! `entry`, `person`, `subject`, `account_state`, `bind`, `bind_result`, `group`); `client`,
-//! `pool`, `server`, `tls`, `directory`, `group_search` and `diagnosis` do the I/O.
+//! `entry`, `person`, `subject`, `account_state`, `bind`, `bind_result`, `group`, `search`); `client`,
+//! `pool`, `server`, `tls`, `directory`, `recheck`,
+//! `group_search` and `diagnosis` do the I/O.
 //!
 //! Reading only: nothing here writes to a directory.
 
 mod account_state;
 mod bind;
 mod bind_result;
+mod certificate;
 mod client;
 mod decode;
 mod diagnosis;
@@ -26,6 +28,8 @@ mod group_search;
 mod person;
 mod pool;
 mod preset;
+mod recheck;
+mod search;
 mod server;
 mod settings;
 mod subject;

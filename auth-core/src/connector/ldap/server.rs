@@ -9,9 +9,10 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::bind_result::BindOutcome;
-use super::client::{Connection, Endpoint, SearchAnswer, SearchRequest};
+use super::client::{Connection, Endpoint};
 use super::failure::{Failure, FailureKind};
 use super::pool::{Lease, Pool, PoolStatus};
+use super::search::{SearchAnswer, SearchRequest};
 use crate::random::Random;
 use crate::secret::Secret;
 

@@ -51,7 +51,7 @@ impl Default for RawListen {
 }
 
 /// Where the daemon listens.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Listen {
     /// The public listener.
     pub(crate) public: SocketAddr,
@@ -64,7 +64,7 @@ pub(crate) struct Listen {
 }
 
 /// Certificate and key of the public listener, as PEM files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tls {
     /// Certificate and chain.
     pub(crate) certificate_file: PathBuf,

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use auth_core::secret::Secret;
 
-use attributes::AttributeMap;
-use groups::Groups;
+pub(crate) use attributes::AttributeMap;
+pub(crate) use groups::{GroupNames, GroupSource, Groups};
 pub(in crate::config) use raw::RawDirectory;
 pub(crate) use raw::{Preset, Scope};
 use server::{LdapServer, TlsTrust};

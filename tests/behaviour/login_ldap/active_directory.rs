@@ -1,0 +1,170 @@
+//! Sign-in against a real Active Directory domain controller (Samba). One server for all, because
+//! a domain takes seconds to make.
+
+use auth_core::connector::Recheck;
+use auth_core::connector::ldap::GroupNames;
+use auth_tests::harness::samba::SambaAd;
+
+use super::*;
+
+fn ad_settings(server: &SambaAd) -> LdapSettings {
+    let url = Url::parse(&server.ldaps_url()).unwrap();
+    let mut settings =
+        LdapSettings::new("corp", Preset::ActiveDirectory, vec![url], server.base_dn());
+    settings.bind_dn = Some(server.bind_dn().to_owned());
+    settings.bind_password = Some(Secret::new(server.bind_password().to_owned()));
+    settings.ca_file = Some(server.ca_file());
+    settings
+}
+
+fn right(name: &str) -> String {
+    format!("Secret-{name}!")
+}
+
+#[tokio::test]
+async fn a_domain_controller() {
+    if let Some(missing) = SambaAd::missing() {
+        eprintln!("skipped: {missing}");
+        return;
+    }
+    let server = SambaAd::start().unwrap();
+    names_ids_and_groups(&server).await;
+    states_of_accounts(&server).await;
+    reading_again(&server).await;
+    ways_to_connect(&server).await;
+    lockout(&server).await;
+}
+
+async fn names_ids_and_groups(server: &SambaAd) {
+    let connector = connector(ad_settings(server));
+    let first = login(&connector, "alice", &right("alice")).await.unwrap();
+    assert_eq!(first.subject().len(), 36, "a GUID: {}", first.subject());
+    for name in ["ALICE", "ADTEST\\alice", "alice@ad.example.test"] {
+        let again = login(&connector, name, &right("alice")).await.unwrap();
+        assert_eq!(again.subject(), first.subject(), "{name}");
+        assert_eq!(again.profile(), first.profile(), "{name}");
+    }
+    let alice = first.profile();
+    assert_eq!(alice.username, "alice");
+    assert_eq!(alice.email.as_deref(), Some("alice@example.test"));
+    // Nested three deep, and the primary group, which stands in no `member`, with its own groups.
+    assert_eq!(alice.groups, ["Domain Users", "Users", "inner", "middle", "outer"]);
+    let carol = login(&connector, "carol", &right("carol")).await.unwrap();
+    assert_eq!(carol.profile().groups, ["Domain Users", "Users", "outer"]);
+
+    let mut direct = ad_settings(server);
+    direct.groups.nested = false;
+    direct.groups.names = GroupNames::Dn;
+    direct.admin_filter =
+        Some(format!("(memberOf:1.2.840.113556.1.4.1941:=CN=outer,CN=Users,{})", server.base_dn()));
+    direct.user_dn_template = Some("{username}@ad.example.test".to_owned());
+    let connector = super::connector(direct);
+    let alice = login(&connector, "alice", &right("alice")).await.unwrap();
+    let base = server.base_dn();
+    assert_eq!(
+        alice.profile().groups,
+        [format!("CN=Domain Users,CN=Users,{base}"), format!("CN=inner,CN=Users,{base}")]
+    );
+    assert_eq!(alice.profile().roles, ["administrator"]);
+}
+
+async fn states_of_accounts(server: &SambaAd) {
+    let connector = connector(ad_settings(server));
+    let cases = [
+        ("disabled", Refusal::AccountDisabled),
+        ("mustchange", Refusal::PasswordMustChange),
+        ("accexpired", Refusal::AccountExpired),
+        ("hours", Refusal::LogonHours),
+        ("wkst", Refusal::Workstation),
+    ];
+    for (name, reason) in cases {
+        assert_eq!(refusal(login(&connector, name, &right(name))).await, reason, "{name}");
+    }
+    for name in ["disabled", "mustchange", "alice"] {
+        // Nobody learns of a state before the password is right.
+        assert_eq!(
+            refusal(login(&connector, name, "wrong")).await,
+            Refusal::WrongPassword,
+            "{name}"
+        );
+    }
+    assert_eq!(refusal(login(&connector, "nobody", "wrong")).await, Refusal::UnknownUser);
+    assert_eq!(refusal(login(&connector, "alice", "")).await, Refusal::EmptyPassword);
+    assert_eq!(refusal(login(&connector, "a*", &right("alice"))).await, Refusal::UnknownUser);
+    // A computer's or service's account is no person.
+    assert_eq!(refusal(login(&connector, "DC1$", "wrong")).await, Refusal::UnknownUser);
+}
+
+async fn reading_again(server: &SambaAd) {
+    let mut by_name = ad_settings(server);
+    by_name.attributes.id = "sAMAccountName".to_owned();
+    let by_name = connector(by_name);
+    let check = async |name: &str, reason: Option<&'static str>| match by_name
+        .recheck(name, now())
+        .await
+        .unwrap()
+    {
+        Recheck::Present(profile) => {
+            assert_eq!((profile.username.as_str(), None), (name, reason));
+        }
+        Recheck::Gone { reason: found } => assert_eq!(Some(found), reason, "{name}"),
+    };
+    check("alice", None).await;
+    check("mustchange", None).await;
+    check("disabled", Some("account_disabled")).await;
+    check("accexpired", Some("account_expired")).await;
+    check("nobody", Some("gone")).await;
+
+    let connector = connector(ad_settings(server));
+    let bob = login(&connector, "bob", &right("bob")).await.unwrap();
+    server
+        .modify(&format!(
+            "dn: CN=bob,CN=Users,{base}\nchangetype: modrdn\nnewrdn: CN=Robert\ndeleteoldrdn: 1\n\n\
+             dn: CN=Robert,CN=Users,{base}\nchangetype: modify\nreplace: sAMAccountName\n\
+             sAMAccountName: robert\n",
+            base = server.base_dn()
+        ))
+        .unwrap();
+    let Recheck::Present(profile) = connector.recheck(bob.subject(), now()).await.unwrap() else {
+        panic!("renamed, not gone");
+    };
+    assert_eq!(profile.username, "robert");
+    assert_eq!(profile.groups, bob.profile().groups);
+}
+
+async fn ways_to_connect(server: &SambaAd) {
+    let mut starttls = ad_settings(server);
+    starttls.servers = vec![Url::parse(&server.url()).unwrap()];
+    starttls.starttls = true;
+    assert!(login(&connector(starttls), "alice", &right("alice")).await.is_ok());
+
+    // This server wants TLS, and says so.
+    let mut plain = ad_settings(server);
+    plain.servers = vec![Url::parse(&server.url()).unwrap()];
+    let (reason, message) = unavailable(login(&connector(plain), "alice", &right("alice"))).await;
+    assert_eq!(reason, "directory_bind_refused");
+    assert!(message.contains("TLS"), "{message}");
+
+    let mut catalog = ad_settings(server);
+    catalog.servers = vec![Url::parse(&format!("{}:3269", server.ldaps_url())).unwrap()];
+    catalog.base_dn = String::new();
+    assert!(login(&connector(catalog), "alice", &right("alice")).await.is_ok());
+
+    let mut anonymous = ad_settings(server);
+    (anonymous.bind_dn, anonymous.bind_password) = (None, None);
+    let (reason, message) = unavailable(login(&connector(anonymous), "alice", "x")).await;
+    assert_eq!(reason, "directory_search_failed", "{message}");
+    assert!(message.contains("bind_dn"), "{message}");
+}
+
+async fn lockout(server: &SambaAd) {
+    let connector = connector(ad_settings(server));
+    let carol = login(&connector, "carol", &right("carol")).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(refusal(login(&connector, "carol", "wrong")).await, Refusal::WrongPassword);
+    }
+    assert_eq!(refusal(login(&connector, "carol", &right("carol"))).await, Refusal::AccountLocked);
+    // Locked by wrong passwords is not gone.
+    let again = connector.recheck(carol.subject(), now()).await.unwrap();
+    assert!(matches!(again, Recheck::Present(_)), "{again:?}");
+}

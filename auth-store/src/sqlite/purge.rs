@@ -25,8 +25,10 @@ impl Purge {
 
     /// Removes one slice; how many rows went, 0 when none is left.
     pub(super) fn slice(self, c: &Connection, now: Timestamp) -> Result<u64, StoreError> {
-        let rows = change(c, self.sql, &[&(now - self.kept).millis()])?;
-        Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+        // Unlike the statement's own count, this one has the tokens that go with a session.
+        let before = c.total_changes();
+        change(c, self.sql, &[&(now - self.kept).millis()])?;
+        Ok(c.total_changes().saturating_sub(before))
     }
 }
 
@@ -34,44 +36,44 @@ impl Purge {
 pub(super) const PURGES: &[Purge] = &[
     at_once(
         "DELETE FROM login WHERE handle IN
-            (SELECT handle FROM login WHERE expires_at < ?1 LIMIT 2000)",
+            (SELECT handle FROM login WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     after_a_day(
         "DELETE FROM code WHERE hash IN
-            (SELECT hash FROM code WHERE expires_at < ?1 LIMIT 2000)",
+            (SELECT hash FROM code WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     at_once(
         "DELETE FROM access_token WHERE hash IN
-            (SELECT hash FROM access_token WHERE expires_at < ?1 LIMIT 2000)",
+            (SELECT hash FROM access_token WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     at_once(
         "DELETE FROM refresh_token WHERE hash IN
-            (SELECT hash FROM refresh_token WHERE expires_at < ?1 LIMIT 2000)",
+            (SELECT hash FROM refresh_token WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     at_once(
         "DELETE FROM cookie WHERE id_hash IN
-            (SELECT id_hash FROM cookie WHERE expires_at < ?1 LIMIT 2000)",
+            (SELECT id_hash FROM cookie WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     after_a_day(
         "DELETE FROM session WHERE id IN
-            (SELECT id FROM session WHERE expires_at < ?1 LIMIT 500)",
+            (SELECT id FROM session WHERE expires_at <= ?1 LIMIT 500)",
     ),
     after_a_day(
         "DELETE FROM session WHERE id IN
-            (SELECT id FROM session WHERE revoked_at < ?1 LIMIT 500)",
+            (SELECT id FROM session WHERE revoked_at <= ?1 LIMIT 500)",
     ),
     after_a_day(
         "DELETE FROM session WHERE id IN
             (SELECT id FROM session
-             WHERE idle_timeout_millis > 0 AND last_seen_at + idle_timeout_millis < ?1 LIMIT 500)",
+             WHERE idle_timeout_millis > 0 AND last_seen_at + idle_timeout_millis <= ?1 LIMIT 500)",
     ),
     at_once(
         "DELETE FROM replay WHERE (scope, key) IN
-            (SELECT scope, key FROM replay WHERE expires_at < ?1 LIMIT 2000)",
+            (SELECT scope, key FROM replay WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     at_once(
         "DELETE FROM throttle WHERE key IN
-            (SELECT key FROM throttle WHERE expires_at < ?1 LIMIT 2000)",
+            (SELECT key FROM throttle WHERE expires_at <= ?1 LIMIT 2000)",
     ),
 ];
 

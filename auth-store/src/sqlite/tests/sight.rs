@@ -54,6 +54,20 @@ async fn another_connection_s_commit_shows_in_the_very_next_look_up() {
 }
 
 #[tokio::test]
+async fn a_purge_counts_the_tokens_that_go_with_their_session() {
+    use auth_core::clock::Timestamp;
+    use auth_core::store::Store as _;
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let store = in_memory();
+    let hash = with_token(&store).await;
+    let sql = "UPDATE access_token SET expires_at = expires_at + 1000 * 24 * 60 * 60 * 1000";
+    store.write(|c| c.execute(sql, []).map(drop).map_err(failure)).await.unwrap();
+    assert_eq!(store.purge(Timestamp::from_millis(8 + DAY)).await.unwrap(), 0);
+    assert_eq!(store.purge(Timestamp::from_millis(9 + DAY)).await.unwrap(), 2);
+    assert_eq!(store.access_token(hash).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn the_cache_is_used_as_long_as_nothing_is_committed() {
     for store in [in_memory(), open(&fresh_file().1)] {
         // The files are gone by name, but stay open.

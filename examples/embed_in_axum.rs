@@ -93,7 +93,7 @@ fn show(step: &Step) -> Response {
                 .to_owned(),
             &prompt.form_token,
         ),
-        Step::AskFactor { form_token, notice } => (
+        Step::AskFactor { form_token, notice, .. } => (
             if notice.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK },
             "<input name=code autocomplete=one-time-code>".to_owned(),
             form_token,
@@ -218,7 +218,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    let options = auth_store::StoreOptions::new(&format!("sqlite://{folder}/chat.db"));
+    let options = auth_store::StoreOptions {
+        url: format!("sqlite://{folder}/chat.db"),
+        ..Default::default()
+    };
     let hash_key = HashKey::generate(&random).seal(&ring, &random);
     let store = auth_store::open(&options, &[(HASH_KEY_NAME, hash_key)]).await?;
     let connectors = Connectors {

@@ -1,6 +1,7 @@
 //! What an operator meets: health, metrics, bad configuration, wrong keys, a store that goes away,
 //! the end of the process at any moment.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -89,10 +90,10 @@ async fn the_key_ring_belongs_to_its_store() -> Result<()> {
     ensure!(std::fs::read(daemon.folder().join("auth.db"))? == store, "the store was changed");
 
     std::fs::write(&ring, &kept)?;
-    std::fs::set_permissions(&ring, PermissionsExt::from_mode(0o644))?;
+    std::fs::set_permissions(&ring, Permissions::from_mode(0o644))?;
     let output = daemon.cli(&["serve"]).await?.expect(78)?;
     ensure!(output.stderr.contains("chmod 600"), "{}", output.stderr);
-    std::fs::set_permissions(&ring, PermissionsExt::from_mode(0o600))?;
+    std::fs::set_permissions(&ring, Permissions::from_mode(0o600))?;
     daemon.restart().await?;
     site::attempt(&daemon, &Browser::new()?, "local", JANE, PASSWORD).await?.expect(303)?;
     Ok(())
@@ -161,18 +162,18 @@ async fn requests_under_way_finish_when_the_process_is_asked_to_end() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_on_postgresql_see_each_others_revocations() -> Result<()> {
     let mut server = PostgresServer::start()?;
-    server.create_database("auth")?;
+    let database = server.url(&server.create_database()?);
     let ring = "shared.keys";
-    let first = site::daemon().set("storage.url", server.url("auth")).set("keys.ring_file", ring);
+    let first = site::daemon().set("storage.url", database.as_str()).set("keys.ring_file", ring);
     let first = site::start(first).await?;
     let keys = std::fs::read_to_string(first.folder().join(ring))?;
     // The second node answers under the first one's name, as behind one address.
     let second_ring = tempfile::tempdir()?;
     let path = second_ring.path().join("ring");
     std::fs::write(&path, keys)?;
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
     let second = site::daemon()
-        .set("storage.url", server.url("auth"))
+        .set("storage.url", database.as_str())
         .set("keys.ring_file", path.display().to_string())
         .start()
         .await?;

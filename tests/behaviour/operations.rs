@@ -1,6 +1,7 @@
 //! What an operator meets: health, metrics, bad configuration, wrong keys, a store that goes away,
 //! the end of the process at any moment.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -39,8 +40,7 @@ async fn health_readiness_and_metrics_stand_on_their_listeners() -> Result<()> {
     slapd.kill()?;
     let ready = client.get(daemon.admin_url("/readyz")?).await?.expect(200)?.json()?;
     ensure!(ready["status"] == "degraded", "{ready}");
-    let down =
-        site::attempt(&daemon, &Browser::new()?, "corp", "alice", "secret-alice").await?;
+    let down = site::attempt(&daemon, &Browser::new()?, "corp", "alice", "secret-alice").await?;
     let down = down.expect(503)?;
     ensure!(!down.header("retry-after").is_empty(), "{}", down.describe());
     site::attempt(&daemon, &Browser::new()?, "local", JANE, PASSWORD).await?.expect(303)?;
@@ -53,9 +53,15 @@ async fn health_readiness_and_metrics_stand_on_their_listeners() -> Result<()> {
 async fn a_bad_configuration_is_refused_with_the_key_and_its_repair() -> Result<()> {
     let cases = [
         ("[session]\nidle_timout = \"8h\"", &["session.idle_timout", "idle_timeout"][..]),
-        ("[[client]]\nid = \"x\"\nkind = \"oidc\"\nsecret = \"a\"\nsecret_file = \"b\"\nredirect_uris = [\"https://a.example/\"]", &["secret", "secret_file"]),
+        (
+            "[[client]]\nid = \"x\"\nkind = \"oidc\"\nsecret = \"a\"\nsecret_file = \"b\"\nredirect_uris = [\"https://a.example/\"]",
+            &["secret", "secret_file"],
+        ),
         ("public_url = \"http://sso.example.com\"", &["public_url", "https"]),
-        ("[[directory]]\nid = \"local\"\npreset = \"openldap\"\nservers = [\"ldaps://x.example\"]\nbase_dn = \"dc=x\"", &["id", "local"]),
+        (
+            "[[directory]]\nid = \"local\"\npreset = \"openldap\"\nservers = [\"ldaps://x.example\"]\nbase_dn = \"dc=x\"",
+            &["id", "local"],
+        ),
         ("[session]\nidle_timeout = \"soon\"", &["session.idle_timeout", "soon"]),
     ];
     for (text, words) in cases {
@@ -89,10 +95,10 @@ async fn the_key_ring_belongs_to_its_store() -> Result<()> {
     ensure!(std::fs::read(daemon.folder().join("auth.db"))? == store, "the store was changed");
 
     std::fs::write(&ring, &kept)?;
-    std::fs::set_permissions(&ring, PermissionsExt::from_mode(0o644))?;
+    std::fs::set_permissions(&ring, Permissions::from_mode(0o644))?;
     let output = daemon.cli(&["serve"]).await?.expect(78)?;
     ensure!(output.stderr.contains("chmod 600"), "{}", output.stderr);
-    std::fs::set_permissions(&ring, PermissionsExt::from_mode(0o600))?;
+    std::fs::set_permissions(&ring, Permissions::from_mode(0o600))?;
     daemon.restart().await?;
     site::attempt(&daemon, &Browser::new()?, "local", JANE, PASSWORD).await?.expect(303)?;
     Ok(())
@@ -147,10 +153,11 @@ async fn requests_under_way_finish_when_the_process_is_asked_to_end() -> Result<
         let browser = browser.clone();
         tokio::spawn(async move { browser.sign_in(&page, "local", JANE, "wrong").await })
     };
-    daemon.wait_for_log("the refusal", Duration::from_secs(20), |line| {
-        line.contains("wrong_password")
-    })
-    .await?;
+    daemon
+        .wait_for_log("the refusal", Duration::from_secs(20), |line| {
+            line.contains("wrong_password")
+        })
+        .await?;
     // The answer is held back to the floor; the end comes first.
     let status = daemon.stop().await?;
     ensure!(status.success(), "{status}");
@@ -161,18 +168,19 @@ async fn requests_under_way_finish_when_the_process_is_asked_to_end() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_on_postgresql_see_each_others_revocations() -> Result<()> {
     let mut server = PostgresServer::start()?;
-    server.create_database("auth")?;
+    let database = server.create_database()?;
     let ring = "shared.keys";
-    let first = site::daemon().set("storage.url", server.url("auth")).set("keys.ring_file", ring);
+    let first =
+        site::daemon().set("storage.url", server.url(&database)).set("keys.ring_file", ring);
     let first = site::start(first).await?;
     let keys = std::fs::read_to_string(first.folder().join(ring))?;
     // The second node answers under the first one's name, as behind one address.
     let second_ring = tempfile::tempdir()?;
     let path = second_ring.path().join("ring");
     std::fs::write(&path, keys)?;
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
     let second = site::daemon()
-        .set("storage.url", server.url("auth"))
+        .set("storage.url", server.url(&database))
         .set("keys.ring_file", path.display().to_string())
         .start()
         .await?;

@@ -26,7 +26,6 @@ use std::sync::Arc;
 
 use openidconnect::core::CoreJsonWebKeySet;
 use url::Url;
-use uuid::Builder;
 
 pub use account_recheck::{AccountRecheck, RecheckVerdict};
 pub use authorize::{AuthorizationFailure, AuthorizationOutcome};
@@ -167,10 +166,7 @@ impl Provider {
     }
 
     fn new_session_id(&self, now: Timestamp) -> SessionId {
-        let mut bytes = [0u8; 10];
-        self.random.fill(&mut bytes);
-        let millis = u64::try_from(now.millis()).unwrap_or(0);
-        SessionId(Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
+        SessionId(super::new_id(self.random.as_ref(), now))
     }
 
     /// Writes an event that goes with no other change to the trail and the log. That the trail

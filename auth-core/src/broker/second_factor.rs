@@ -8,7 +8,9 @@ use super::sign_in::At;
 use super::{Broker, BrokerError, Notice, Step};
 use crate::audit::{AuditRecord, Origin};
 use crate::factor::totp::{self, qr_svg};
-use crate::factor::{MfaFacts, MfaPolicy, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, requirement};
+use crate::factor::{
+    MfaFacts, MfaPolicy, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, requirement,
+};
 use crate::handoff::acr::AuthenticationContext;
 use crate::key_ring::{HASH_KEY_NAME, HashKey, SealContext};
 use crate::login::flow::{self, Demand};

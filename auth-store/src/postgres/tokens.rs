@@ -104,15 +104,18 @@ const REDEEM: &str = concat!(
 /// The family's session row is locked first: all rotations of a family come one after the other,
 /// and a revocation, which writes that row, is either seen here or comes after. Deactivation of
 /// the account and the end of the browser session write that row too.
+///
+/// Each row is found by its primary key and nothing else, so that the plan does not depend on how
+/// many tokens a family has or how many sessions are revoked.
 macro_rules! rotate {
     ($presented:literal) => {
         concat!(
             "WITH family AS MATERIALIZED (SELECT s.id, s.account FROM sessions s \
-             WHERE s.id = $4 AND s.revoked_at IS NULL \
+             WHERE s.id = (SELECT t.session FROM refresh_tokens t WHERE t.hash = $1) \
+             AND s.id = $4 AND s.revoked_at IS NULL \
              AND (SELECT a.active FROM accounts a WHERE a.id = s.account) \
-             AND NOT EXISTS (SELECT FROM sessions p \
-             WHERE p.id = s.parent AND p.revoked_at IS NOT NULL) \
-             FOR NO KEY UPDATE OF s), ",
+             AND COALESCE((SELECT p.revoked_at IS NULL FROM sessions p WHERE p.id = s.parent), \
+             TRUE) FOR NO KEY UPDATE OF s), ",
             $presented,
             ", seen AS (UPDATE sessions SET last_seen_at = GREATEST(last_seen_at, $2) \
              FROM presented WHERE sessions.id = presented.session), ",
@@ -126,16 +129,14 @@ macro_rules! rotate {
 
 const FIRST_USE: &str = rotate!(
     "presented AS (UPDATE refresh_tokens SET used_at = $2 \
-     WHERE hash = $1 AND session = $4 AND used_at IS NULL AND EXISTS (SELECT FROM family) \
-     RETURNING session)"
+     WHERE hash = $1 AND used_at IS NULL AND EXISTS (SELECT FROM family) RETURNING session)"
 );
 
 /// After [`LOCK_FAMILY`], in a statement of its own: what a rotation did that held the lock before
 /// is seen here.
 const SIBLING: &str = rotate!(
     "presented AS MATERIALIZED (SELECT t.session FROM refresh_tokens t \
-     WHERE t.hash = $1 AND t.session = $4 AND t.used_at IS NOT NULL \
-     AND EXISTS (SELECT FROM family) \
+     WHERE t.hash = $1 AND t.used_at IS NOT NULL AND EXISTS (SELECT FROM family) \
      AND NOT EXISTS (SELECT FROM refresh_tokens n \
      WHERE n.predecessor = $1 AND n.used_at IS NOT NULL))"
 );

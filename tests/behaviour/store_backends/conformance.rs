@@ -1,9 +1,9 @@
-//! The conformance suite on PostgreSQL, each case on a database of its own.
+//! The conformance suite on PostgreSQL, on a database that is emptied before each case.
 
 use auth_core::store::conformance;
 use auth_tests::harness::postgres::PostgresServer;
 
-use super::given::{node, template};
+use super::given::node;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_postgres_store_conforms() {

@@ -24,21 +24,6 @@ pub(super) async fn node(server: &PostgresServer, database: &str) -> Arc<dyn Sto
     auth_store::open(&options(server, database), &[]).await.unwrap()
 }
 
-/// A database with our schema that others are copied from.
-pub(super) async fn template(server: &PostgresServer) -> String {
-    let template = server.create_database().unwrap();
-    node(server, &template).await.close().await;
-    // Closing a connection is not told to the server at once.
-    let connected = format!(
-        "SELECT pid FROM pg_stat_activity WHERE datname = '{template}' AND pid <> pg_backend_pid()"
-    );
-    eventually("the template is free", async || {
-        server.query("postgres", &connected).unwrap().is_empty()
-    })
-    .await;
-    template
-}
-
 /// Asks until the answer is yes.
 pub(super) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let began = Instant::now();

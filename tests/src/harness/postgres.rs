@@ -6,7 +6,7 @@
 //! production (`fsync` on).
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,6 +27,9 @@ pub struct PostgresServer {
     programs: PathBuf,
     user: Option<User>,
     folder: TempDir,
+    settings: Vec<String>,
+    /// TCP port with TLS, if there is one.
+    port: Option<u16>,
     child: Option<Child>,
     databases: AtomicU32,
 }
@@ -44,22 +47,70 @@ impl PostgresServer {
     /// # Errors
     /// PostgreSQL is not installed, or does not start; the message holds its log.
     pub fn start() -> Result<Self> {
+        let mut server = Self::make()?;
+        server.settings.push("listen_addresses=".to_owned());
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Makes a cluster that is reached over TCP and TLS too, see [`PostgresServer::tls_url`], and
+    /// starts it. Needs `openssl`.
+    ///
+    /// # Errors
+    /// PostgreSQL or `openssl` is not installed, or it does not start.
+    pub fn start_with_tls() -> Result<Self> {
+        let mut server = Self::make()?;
+        server.write_certificates()?;
+        let port = super::port::free()?;
+        server.port = Some(port);
+        server.settings.extend([
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={port}"),
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", server.file("server.pem").display()),
+            format!("ssl_key_file={}", server.file("server.key").display()),
+        ]);
+        server.restart()?;
+        Ok(server)
+    }
+
+    fn make() -> Result<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("auth-pg-").tempdir()?;
         let user = (fs::metadata("/proc/self")?.uid() == 0).then(unprivileged).transpose()?;
         if let Some(user) = user {
             chown(folder.path(), Some(user.uid), Some(user.gid))?;
         }
-        let mut server = Self { programs, user, folder, child: None, databases: AtomicU32::new(0) };
+        let server = Self {
+            programs,
+            user,
+            folder,
+            settings: Vec::new(),
+            port: None,
+            child: None,
+            databases: AtomicU32::new(0),
+        };
         server.init()?;
-        server.restart()?;
         Ok(server)
     }
 
     /// URL of a database on this server, of libpq's form.
     pub fn url(&self, database: &str) -> String {
         let folder = self.folder.path().to_string_lossy().replace('/', "%2F");
-        format!("postgres://postgres@{folder}/{database}")
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("postgres://postgres@{folder}{port}/{database}")
+    }
+
+    /// URL of a database by TCP and TLS. The server's certificate is for `localhost` only and
+    /// issued by [`PostgresServer::authority`].
+    pub fn tls_url(&self, host: &str, database: &str) -> String {
+        let port = self.port.unwrap_or_default();
+        format!("postgres://postgres@{host}:{port}/{database}?sslmode=verify-full")
+    }
+
+    /// The certificate of the authority that issued the server's.
+    pub fn authority(&self) -> PathBuf {
+        self.file("authority.pem")
     }
 
     /// Makes an empty database and returns its name.
@@ -122,6 +173,11 @@ impl PostgresServer {
         self.end("KILL")
     }
 
+    /// Changes a setting, `name=value`, from the next start on.
+    pub fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
     /// Starts the server (stops it before, if it runs) and waits until it answers.
     ///
     /// # Errors
@@ -166,11 +222,20 @@ impl PostgresServer {
         command
             .arg("-D")
             .arg(self.data())
-            .args(["-c", "listen_addresses=", "-c", "max_connections=200"])
-            .args(["-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB"])
+            .args([
+                "-c",
+                "max_connections=200",
+                "-c",
+                "shared_buffers=64MB",
+                "-c",
+                "max_wal_size=256MB",
+            ])
             .args(["-c", &format!("unix_socket_directories={socket}")])
             .stdout(log.try_clone()?)
             .stderr(log);
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
         command.spawn().context("starting postgres")
     }
 
@@ -231,12 +296,42 @@ impl PostgresServer {
         Ok(())
     }
 
+    fn write_certificates(&self) -> Result<()> {
+        const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30";
+        fs::write(self.file("server.ext"), "subjectAltName=DNS:localhost\n")?;
+        for arguments in [
+            format!("req -x509 {KEY} -subj /CN=Test-CA -keyout authority.key -out authority.pem"),
+            format!("req {KEY} -subj /CN=localhost -keyout server.key -out server.csr"),
+            "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial \
+             -days 30 -extfile server.ext -out server.pem"
+                .to_owned(),
+        ] {
+            let mut command = Command::new("openssl");
+            command.args(arguments.split_whitespace()).current_dir(self.folder.path());
+            let output = command.output().context("running openssl")?;
+            ensure!(
+                output.status.success(),
+                "openssl: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        if let Some(User { uid, gid }) = self.user {
+            chown(self.file("server.key"), Some(uid), Some(gid))?;
+        }
+        fs::set_permissions(self.file("server.key"), fs::Permissions::from_mode(0o600))?;
+        Ok(())
+    }
+
     fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.file("data")
     }
 
     fn log_file(&self) -> PathBuf {
-        self.folder.path().join("server.log")
+        self.file("server.log")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 }
 

@@ -191,10 +191,11 @@ impl Provider {
         origin: &Origin,
     ) -> Result<RotationReport, ProviderError> {
         let now = self.clock.now();
-        let plan = plan_rotation(&self.schedules().await?, self.rotation, cause, now);
+        let schedules = self.schedules().await?;
+        let plan = plan_rotation(&schedules, self.rotation, cause, now);
         let mut report = RotationReport::default();
         for new in plan.create {
-            if !self.may_create(new, now).await? {
+            if !self.may_create(new, &schedules, now).await? {
                 continue;
             }
             let (record, event) = self.make_key(new, Some(origin), now).await?;
@@ -213,14 +214,19 @@ impl Provider {
         Ok(report)
     }
 
-    /// Whether this process makes the successor: on several nodes one of them does.
-    async fn may_create(&self, new: NewKey, now: Timestamp) -> Result<bool, ProviderError> {
-        let mut own: Vec<String> = self
-            .schedules()
-            .await?
-            .into_iter()
+    /// Whether this process makes the successor of what it planned for: on several nodes one of
+    /// them does. The mark names the keys that the plan saw, so a plan that another node has
+    /// overtaken meets that node's mark.
+    async fn may_create(
+        &self,
+        new: NewKey,
+        planned_for: &[KeySchedule],
+        now: Timestamp,
+    ) -> Result<bool, ProviderError> {
+        let mut own: Vec<&str> = planned_for
+            .iter()
             .filter(|key| key.algorithm == new.algorithm)
-            .map(|key| key.kid)
+            .map(|key| key.kid.as_str())
             .collect();
         own.sort();
         // A mark goes only when the store is purged, so it names the minutes too: a node that

@@ -325,7 +325,8 @@ async fn codes_are_bound_to_client_redirect_uri_and_verifier() -> Result<()> {
         ensure!(page.status == 400, "{uri} {verifier:?}: {}", page.describe());
         ensure!(page.json()?["error"] == "invalid_grant", "{}", page.describe());
     }
-    let liar = RelyingParty { client_secret: Some("wrong".into()), ..party.clone() };
+    let mut liar = party.clone();
+    liar.client_secret = Some("wrong".into());
     let page = liar.token_request(&[("grant_type", "refresh_token"), ("refresh_token", "x")]);
     let page = page.await?.expect(401)?;
     ensure!(

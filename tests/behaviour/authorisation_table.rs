@@ -71,7 +71,13 @@ fn routes_of_the_source() -> Result<BTreeSet<(String, String)>> {
         let call = part.split(".route(").next().unwrap_or_default();
         let call = call.split("\n        .layer").next().unwrap_or_default();
         let call = call.split(';').next().unwrap_or_default();
-        for (word, method) in [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("delete(", "DELETE"), ("any(", "ANY")] {
+        for (word, method) in [
+            ("get(", "GET"),
+            ("post(", "POST"),
+            ("put(", "PUT"),
+            ("delete(", "DELETE"),
+            ("any(", "ANY"),
+        ] {
             if call.contains(word) {
                 routes.insert((method.to_owned(), path.to_owned()));
             }
@@ -145,8 +151,10 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                     .basic_auth(CLIENT, Some("not the secret"))
                     .form(form);
                 stranger.send(request).await?.expect(401)?;
-                let request =
-                    stranger.request(verb.clone(), &url).basic_auth(CLIENT, Some(SECRET)).form(form);
+                let request = stranger
+                    .request(verb.clone(), &url)
+                    .basic_auth(CLIENT, Some(SECRET))
+                    .form(form);
                 ensure!(stranger.send(request).await?.status != 401, "{row}");
             }
             Who::Bearer => {
@@ -181,7 +189,9 @@ async fn every_answer_carries_the_guarding_headers() -> Result<()> {
         ensure!(page.header("x-content-type-options") == "nosniff", "{path}");
         ensure!(page.header("referrer-policy") == "same-origin", "{path}");
         ensure!(!page.header("x-request-id").is_empty(), "{path}");
-        let cached = path.starts_with("/assets/") || *path == "/oauth2/jwks" || path.starts_with("/.well-known/");
+        let cached = path.starts_with("/assets/")
+            || *path == "/oauth2/jwks"
+            || path.starts_with("/.well-known/");
         ensure!(cached || page.header("cache-control").contains("no-store"), "{method} {path}");
         ensure!(page.headers.get("access-control-allow-origin").is_none(), "{path}");
     }

@@ -51,8 +51,7 @@ async fn a_directory_person_reaches_the_chat_server_with_groups_and_roles() -> R
     let party = site::relying_party(&daemon).await?;
     let authorization = party.authorize(SCOPE);
     let browser = Browser::new()?;
-    let code =
-        party.sign_in(&browser, &authorization, "corp", "alice", "secret-alice").await?;
+    let code = party.sign_in(&browser, &authorization, "corp", "alice", "secret-alice").await?;
     let tokens = party.exchange(&authorization, &code).await?;
     let userinfo = party.userinfo(&tokens.access_token).await?.expect(200)?.json()?;
     ensure!(userinfo["preferred_username"] == "alice", "{userinfo}");
@@ -77,8 +76,7 @@ async fn both_algorithms_sign_and_are_published() -> Result<()> {
     ));
     let daemon = site::start(builder).await?;
     for (client, algorithm) in [(CLIENT, "RS256"), ("edward", "EdDSA")] {
-        let party =
-            RelyingParty::discover(daemon.issuer(), client, Some(SECRET), REDIRECT).await?;
+        let party = RelyingParty::discover(daemon.issuer(), client, Some(SECRET), REDIRECT).await?;
         let (authorization, tokens) = site::sign_in(&party, &Browser::new()?).await?;
         let token = tokens.id_token.context("no ID token")?;
         party.verify_with_access_token(&token, &authorization.nonce, &tokens.access_token)?;
@@ -96,8 +94,7 @@ async fn a_code_works_once_and_a_replay_ends_the_session() -> Result<()> {
     let daemon = site::start(site::daemon()).await?;
     let party = site::relying_party(&daemon).await?;
     let authorization = party.authorize(SCOPE);
-    let code =
-        party.sign_in(&Browser::new()?, &authorization, "local", JANE, PASSWORD).await?;
+    let code = party.sign_in(&Browser::new()?, &authorization, "local", JANE, PASSWORD).await?;
     let tokens = party.exchange(&authorization, &code).await?;
     ensure!(party.exchange(&authorization, &code).await.is_err(), "the code worked twice");
     ensure!(party.introspect(&tokens.access_token).await?["active"] == false);
@@ -111,8 +108,7 @@ async fn one_code_in_parallel_gives_one_session() -> Result<()> {
     let daemon = site::start(site::daemon()).await?;
     let party = site::relying_party(&daemon).await?;
     let authorization = party.authorize(SCOPE);
-    let code =
-        party.sign_in(&Browser::new()?, &authorization, "local", JANE, PASSWORD).await?;
+    let code = party.sign_in(&Browser::new()?, &authorization, "local", JANE, PASSWORD).await?;
     let mut exchanges = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let (party, authorization, code) = (party.clone(), authorization.clone(), code.clone());
@@ -295,17 +291,15 @@ async fn faults_of_a_known_client_go_back_to_it_with_state() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_are_bound_to_client_redirect_uri_and_verifier() -> Result<()> {
     let second = "http://127.0.0.1:9/other";
-    let builder = site::daemon().client("thief", SECRET, &[REDIRECT, second]).public_client(
-        "phone",
-        &["http://127.0.0.1/back"],
-    );
+    let builder = site::daemon()
+        .client("thief", SECRET, &[REDIRECT, second])
+        .public_client("phone", &["http://127.0.0.1/back"]);
     let daemon = site::start(builder).await?;
     let party = site::relying_party(&daemon).await?;
     let thief = RelyingParty::discover(daemon.issuer(), "thief", Some(SECRET), REDIRECT).await?;
     let fresh = || async {
         let authorization = party.authorize(SCOPE);
-        let code =
-            party.sign_in(&Browser::new()?, &authorization, "local", JANE, PASSWORD).await?;
+        let code = party.sign_in(&Browser::new()?, &authorization, "local", JANE, PASSWORD).await?;
         anyhow::Ok((authorization, code))
     };
     let (authorization, code) = fresh().await?;
@@ -335,20 +329,25 @@ async fn codes_are_bound_to_client_redirect_uri_and_verifier() -> Result<()> {
     liar.client_secret = Some("wrong".into());
     let page = liar.token_request(&[("grant_type", "refresh_token"), ("refresh_token", "x")]);
     let page = page.await?.expect(401)?;
-    ensure!(page.json()?["error"] == "invalid_client" && !page.header("www-authenticate").is_empty());
+    ensure!(
+        page.json()?["error"] == "invalid_client" && !page.header("www-authenticate").is_empty()
+    );
     // PKCE is asked of a public client.
     let phone =
-        RelyingParty::discover(daemon.issuer(), "phone", None, "http://127.0.0.1:4711/back").await?;
+        RelyingParty::discover(daemon.issuer(), "phone", None, "http://127.0.0.1:4711/back")
+            .await?;
     let mut bare = phone.authorize(SCOPE).url;
     let pairs: Vec<(String, String)> =
         bare.query_pairs().into_owned().filter(|(name, _)| !name.starts_with("code_")).collect();
     bare.query_pairs_mut().clear().extend_pairs(pairs);
     let answer = Browser::new()?.get(bare).await?.location()?;
-    ensure!(answer.query().is_some_and(|query| query.contains("error=invalid_request")), "{answer}");
+    ensure!(
+        answer.query().is_some_and(|query| query.contains("error=invalid_request")),
+        "{answer}"
+    );
     // And its loopback redirect URI matches any port (RFC 8252).
     let authorization = phone.authorize(SCOPE);
-    let code =
-        phone.sign_in(&Browser::new()?, &authorization, "local", JANE, PASSWORD).await?;
+    let code = phone.sign_in(&Browser::new()?, &authorization, "local", JANE, PASSWORD).await?;
     phone.exchange(&authorization, &code).await?;
     Ok(())
 }

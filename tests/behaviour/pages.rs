@@ -18,7 +18,11 @@ async fn a_person_signs_in_by_keyboard_on_a_desk_and_on_a_phone() -> Result<()> 
     // The pages have no script; this proves that none is needed.
     chromium.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await?;
     for phone in [false, true] {
-        if phone { chromium.phone().await? } else { chromium.desktop().await? }
+        if phone {
+            chromium.phone().await?
+        } else {
+            chromium.desktop().await?
+        }
         let width = if phone { "phone" } else { "desk" };
         chromium.client.goto(&daemon.url("/login")).await?;
         chromium.wait_for_css("#username").await?;

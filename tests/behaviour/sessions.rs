@@ -30,7 +30,8 @@ async fn the_cookie_is_guarded_and_only_its_hash_is_stored() -> Result<()> {
     let page = site::attempt(&daemon, &browser, "local", JANE, PASSWORD).await?.expect(303)?;
     let cookies: Vec<&str> =
         page.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()).collect();
-    let cookie = cookies.iter().find(|cookie| cookie.starts_with("auth_session=")).context("set")?;
+    let cookie =
+        cookies.iter().find(|cookie| cookie.starts_with("auth_session=")).context("set")?;
     for part in ["HttpOnly", "SameSite=Lax", "Path=/"] {
         ensure!(cookie.contains(part), "{part} not in {cookie}");
     }

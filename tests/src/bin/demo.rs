@@ -52,6 +52,8 @@ async fn run(once: bool) -> Result<()> {
     println!("Ctrl-C stops everything.");
     let mut demo = demo;
     tokio::select! {
+        // Ctrl-C reaches the programs as well: their end is then no surprise.
+        biased;
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
         ended = demo.ends() => ended,

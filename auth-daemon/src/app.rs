@@ -12,9 +12,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use auth_core::audit::Origin;
 use auth_core::broker::provider::Provider;
-use auth_core::connector::ldap::LdapConnector;
 use auth_core::broker::{Broker, BrokerSettings};
 use auth_core::clock::{Clock, SystemClock};
+use auth_core::connector::ldap::LdapConnector;
 use auth_core::connector::password::PasswordRules;
 use auth_core::key_ring::KeyRing;
 use auth_core::random::{Random, SystemRandom};
@@ -64,7 +64,7 @@ pub(crate) struct Parts {
     pub(crate) provider: Arc<Provider>,
     pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
-    pub(crate) ring: keys::OpenRing,
+    pub(crate) ring: Arc<KeyRing>,
 }
 
 /// Opens store and key ring and builds the parts.
@@ -75,7 +75,7 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (store, ring) = keys::open_store(&config, random.as_ref(), clock.now()).await?;
-    let shared_ring: Arc<KeyRing> = Arc::clone(&ring.ring);
+    let shared_ring = Arc::clone(&ring);
     let password_rules = connectors::password_rules(&config)?;
     let site = Site {
         public_url: config.public_url.url().clone(),

@@ -51,8 +51,8 @@ impl SessionStore for CookieStore {
         let Some(cookie) = self.0.cookie(hash(*id)).await.map_err(backend)? else {
             return Ok(None);
         };
-        let data: HashMap<String, serde_json::Value> = serde_json::from_str(&cookie.data)
-            .map_err(|error| Error::Decode(error.to_string()))?;
+        let data: HashMap<String, serde_json::Value> =
+            serde_json::from_str(&cookie.data).map_err(|error| Error::Decode(error.to_string()))?;
         let nanos = i128::from(cookie.expires_at.millis()) * 1_000_000;
         let expiry_date = OffsetDateTime::from_unix_timestamp_nanos(nanos)
             .map_err(|error| Error::Decode(error.to_string()))?;
@@ -69,11 +69,7 @@ fn row(record: &Record) -> Result<CookieRecord> {
         serde_json::to_string(&record.data).map_err(|error| Error::Encode(error.to_string()))?;
     let millis = record.expiry_date.unix_timestamp_nanos() / 1_000_000;
     let millis = i64::try_from(millis).map_err(|error| Error::Encode(error.to_string()))?;
-    Ok(CookieRecord {
-        id_hash: hash(record.id),
-        data,
-        expires_at: Timestamp::from_millis(millis),
-    })
+    Ok(CookieRecord { id_hash: hash(record.id), data, expires_at: Timestamp::from_millis(millis) })
 }
 
 fn hash(id: Id) -> TokenHash {

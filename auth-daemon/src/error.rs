@@ -205,6 +205,7 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
     let request_id = origin.map(|origin| origin.0.request_id).unwrap_or_default();
     let body = if for_program { problem(error, &request_id) } else { page(error, &request_id) };
     let (mut parts, _) = response.into_parts();
+    parts.status = error.status();
     let (body_parts, body) = body.into_parts();
     for (name, value) in &body_parts.headers {
         parts.headers.insert(name.clone(), value.clone());
@@ -239,9 +240,7 @@ fn problem(error: PublicError, request_id: &str) -> Response {
 
 fn page(error: PublicError, request_id: &str) -> Response {
     let link = match error {
-        PublicError::NotFound | PublicError::MethodNotAllowed => {
-            Some(("/account", "Your account"))
-        }
+        PublicError::NotFound | PublicError::MethodNotAllowed => Some(("/account", "Your account")),
         PublicError::LoginExpired | PublicError::FormExpired => Some(("/login", "Sign in")),
         _ => None,
     };

@@ -105,10 +105,7 @@ fn flatten(
 fn limit_headers(
     builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>,
 ) {
-    builder
-        .http1()
-        .timer(hyper_util::rt::TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+    builder.http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
 }
 
 async fn load_tls(files: &TlsFiles) -> anyhow::Result<RustlsConfig> {
@@ -152,8 +149,7 @@ fn changed_at(files: &TlsFiles) -> [Option<SystemTime>; 2] {
 /// Resolves when the process is asked to end.
 pub(crate) async fn end_asked_for() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (terminate, interrupt) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     match (terminate, interrupt) {
         (Ok(mut terminate), Ok(mut interrupt)) => {
             tokio::select! {
@@ -165,4 +161,3 @@ pub(crate) async fn end_asked_for() {
         _ => std::future::pending().await,
     }
 }
-

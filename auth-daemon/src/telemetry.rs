@@ -8,8 +8,7 @@ const FILTER: &str = "AUTH_DAEMON_LOG";
 
 /// Starts the log. `default` is the level where the environment says nothing.
 pub(crate) fn start_log(default: &str) {
-    let filter =
-        EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(default));
     // A second start (in tests) keeps the first one's subscriber.
     let _ = tracing_subscriber::fmt()
         .json()
@@ -32,10 +31,16 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()?;
     metrics::describe_counter!("auth_logins_total", "Logins by connector and result");
     metrics::describe_counter!("auth_first_factors_total", "First factors by connector and result");
-    metrics::describe_counter!("auth_tokens_total", "Answers of the token endpoint by grant and result");
+    metrics::describe_counter!(
+        "auth_tokens_total",
+        "Answers of the token endpoint by grant and result"
+    );
     metrics::describe_histogram!("auth_login_duration_seconds", "Time of a login's first factor");
     metrics::describe_gauge!("auth_hash_queue", "Password checks that wait for a hash thread");
-    metrics::describe_gauge!("auth_ldap_pool_connections", "Connections to a directory by pool and state");
+    metrics::describe_gauge!(
+        "auth_ldap_pool_connections",
+        "Connections to a directory by pool and state"
+    );
     metrics::describe_gauge!("auth_sessions", "Live sessions, by kind, up to the counted limit");
     metrics::describe_gauge!("auth_build_info", "Always 1; the version is a label");
     metrics::gauge!("auth_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -266,11 +266,12 @@ async fn nothing_is_sent_to_an_address_that_is_not_registered() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_a_known_client_go_back_to_it_with_state() -> Result<()> {
     let daemon = site::start(site::daemon()).await?;
-    let cases: [(&[(&str, Option<&str>)], &str); 6] = [
+    type Changes = &'static [(&'static str, Option<&'static str>)];
+    let cases: [(Changes, &str); 6] = [
         (&[("response_type", Some("token"))], "unsupported_response_type"),
         (&[("code_challenge_method", Some("plain"))], "invalid_request"),
         (&[("code_challenge", Some("short"))], "invalid_request"),
-        (&[("scope", Some("profile"))], "invalid_scope"),
+        (&[("scope", Some("nothing-known"))], "invalid_scope"),
         (&[("request", Some("eyJ"))], "request_not_supported"),
         (&[("request_uri", Some("https://x.example/r"))], "request_uri_not_supported"),
     ];

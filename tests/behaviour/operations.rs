@@ -40,8 +40,7 @@ async fn health_readiness_and_metrics_stand_on_their_listeners() -> Result<()> {
     slapd.kill()?;
     let ready = client.get(daemon.admin_url("/readyz")?).await?.expect(200)?.json()?;
     ensure!(ready["status"] == "degraded", "{ready}");
-    let down =
-        site::attempt(&daemon, &Browser::new()?, "corp", "alice", "secret-alice").await?;
+    let down = site::attempt(&daemon, &Browser::new()?, "corp", "alice", "secret-alice").await?;
     let down = down.expect(503)?;
     ensure!(!down.header("retry-after").is_empty(), "{}", down.describe());
     site::attempt(&daemon, &Browser::new()?, "local", JANE, PASSWORD).await?.expect(303)?;
@@ -54,10 +53,16 @@ async fn health_readiness_and_metrics_stand_on_their_listeners() -> Result<()> {
 async fn a_bad_configuration_is_refused_with_the_key_and_its_repair() -> Result<()> {
     let cases = [
         ("[session]\nidle_timout = \"8h\"", &["session.idle_timout", "idle_timeout"][..]),
-        ("[[client]]\nid = \"x\"\nkind = \"oidc\"\nsecret = \"a\"\nsecret_file = \"b\"\nredirect_uris = [\"https://a.example/\"]", &["secret", "secret_file"]),
+        (
+            "[[client]]\nid = \"x\"\nkind = \"oidc\"\nsecret = \"a\"\nsecret_file = \"b\"\nredirect_uris = [\"https://a.example/\"]",
+            &["secret", "secret_file"],
+        ),
         ("public_url = \"http://sso.example.com\"", &["public_url", "https"]),
-        ("[[directory]]\nid = \"local\"\npreset = \"openldap\"\nservers = [\"ldaps://x.example\"]\nbase_dn = \"dc=x\"", &["id", "local"]),
-        ("[session]\nidle_timeout = \"soon\"", &["session.idle_timeout", "soon"]),
+        (
+            "[[directory]]\nid = \"local\"\npreset = \"openldap\"\nservers = [\"ldaps://x.example\"]\nbase_dn = \"dc=x\"",
+            &["id", "local"],
+        ),
+        ("[session]\nidle_timeout = \"soon\"", &["session.idle_timeout", "duration"]),
     ];
     for (text, words) in cases {
         let output = site::daemon().toml(text).run(&["serve"]).await?.expect(78)?;
@@ -148,10 +153,11 @@ async fn requests_under_way_finish_when_the_process_is_asked_to_end() -> Result<
         let browser = browser.clone();
         tokio::spawn(async move { browser.sign_in(&page, "local", JANE, "wrong").await })
     };
-    daemon.wait_for_log("the refusal", Duration::from_secs(20), |line| {
-        line.contains("wrong_password")
-    })
-    .await?;
+    daemon
+        .wait_for_log("the refusal", Duration::from_secs(20), |line| {
+            line.contains("wrong_password")
+        })
+        .await?;
     // The answer is held back to the floor; the end comes first.
     let status = daemon.stop().await?;
     ensure!(status.success(), "{status}");

@@ -87,9 +87,8 @@ async fn the_browser_follows_the_redirect_to_a_chat_server_on_another_site() -> 
         &redirect,
     )
     .await?;
-    let chromium = Chromium::start().await?;
     for mode in ["query", "form_post"] {
-        chromium.client.delete_all_cookies().await?;
+        let chromium = Chromium::start().await?;
         let authorization = party.authorize(site::SCOPE);
         let url = format!("{}&response_mode={mode}", authorization.url);
         chromium.client.goto(&url).await?;

@@ -54,7 +54,7 @@ impl Broker {
         let outcome = self.judge(&login, connector, username, password, at.origin.ip, at).await?;
         let (identity, counters) = match outcome {
             Judged::Identity(identity, counters) => (identity, counters),
-            Judged::Unavailable(step) => return Ok(step),
+            Judged::Unavailable(reason) => return Ok(Step::Unavailable { reason }),
             Judged::Refused(refused) => {
                 return self.refuse(&login, connector, username, &refused, begun, at).await;
             }
@@ -84,7 +84,7 @@ impl Broker {
             }
             Some(Decision::Complete(completed)) => {
                 self.observe(connector, "accepted", begun);
-                self.complete(login, completed, clear, Vec::new(), at).await
+                self.complete(login, *completed, clear, Vec::new(), at).await
             }
             Some(Decision::AskFactor(first)) => {
                 self.store.clear_attempts(&clear).await?;
@@ -146,7 +146,7 @@ impl Broker {
             }
         }
         match self.authenticate(connector, username, password, at).await {
-            Ok(identity) => Ok(Judged::Identity(identity, counters)),
+            Ok(identity) => Ok(Judged::Identity(Box::new(identity), counters)),
             Err(ConnectorError::Refused { reason, detail }) => {
                 let notice = match reason {
                     Refusal::PasswordExpired => Notice::PasswordExpired,
@@ -168,7 +168,7 @@ impl Broker {
                 self.store.append_audit(vec![event]).await?;
                 metrics::counter!("auth_logins_total", "connector" => connector.to_owned(), "result" => "failed")
                     .increment(1);
-                Ok(Judged::Unavailable(Step::Unavailable { reason }))
+                Ok(Judged::Unavailable(reason))
             }
         }
     }
@@ -301,9 +301,9 @@ impl Broker {
 }
 
 enum Judged {
-    Identity(VerifiedIdentity, Counters),
+    Identity(Box<VerifiedIdentity>, Counters),
     Refused(Refused),
-    Unavailable(Step),
+    Unavailable(&'static str),
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]

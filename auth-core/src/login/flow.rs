@@ -86,7 +86,7 @@ pub struct Demand {
 #[derive(Debug)]
 pub enum Decision {
     /// Nothing is missing.
-    Complete(CompletedLogin),
+    Complete(Box<CompletedLogin>),
     /// The account's second factor is asked for.
     AskFactor(FirstFactor),
     /// A second factor has to be set up first.
@@ -107,7 +107,7 @@ pub fn after_first_factor(
     // An enrolled person is asked even where the policy is optional: they chose the protection.
     let wanted = needed || (demand.enrolled && demand.policy == MfaPolicy::Optional);
     Some(match (wanted, demand.enrolled) {
-        (false, _) => Decision::Complete(complete(first, account, AAL1, &[])),
+        (false, _) => Decision::Complete(Box::new(complete(first, account, AAL1, &[]))),
         (true, true) => Decision::AskFactor(first),
         (true, false) => Decision::Enrol(first),
     })

@@ -4,7 +4,7 @@
 //! The ring's file is made only for an empty store, and before the store: a crash in between
 //! leaves a file that the next start uses.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -19,12 +19,6 @@ use crate::config::Config;
 
 /// Name of the stored value that tells which ring belongs to the store.
 pub(crate) const RING_CHECK: &str = "ring_check";
-
-/// The ring with the file it stands in.
-pub(crate) struct OpenRing {
-    pub(crate) ring: Arc<KeyRing>,
-    pub(crate) path: PathBuf,
-}
 
 /// A start that was refused because of the configuration or the key ring, before anything was
 /// changed; ends with exit code 78.
@@ -41,7 +35,7 @@ pub(crate) async fn open_store(
     config: &Config,
     random: &dyn Random,
     now: Timestamp,
-) -> anyhow::Result<(Arc<dyn Store>, OpenRing)> {
+) -> anyhow::Result<(Arc<dyn Store>, Arc<KeyRing>)> {
     let path = config.keys.ring_file.clone();
     let options = StoreOptions {
         url: config.storage.url.expose().to_owned(),
@@ -67,15 +61,10 @@ pub(crate) async fn open_store(
         store.close().await;
         return Err(StartRefused(format!("keys.ring_file {}: {mismatch}", path.display())).into());
     }
-    Ok((store, OpenRing { ring: Arc::new(ring), path }))
+    Ok((store, Arc::new(ring)))
 }
 
-fn ring(
-    path: &Path,
-    found: Found,
-    random: &dyn Random,
-    now: Timestamp,
-) -> anyhow::Result<KeyRing> {
+fn ring(path: &Path, found: Found, random: &dyn Random, now: Timestamp) -> anyhow::Result<KeyRing> {
     match (file::load(path), found) {
         (Ok(ring), _) => Ok(ring),
         (Err(RingFileError::Missing { .. }), Found::Empty) => {

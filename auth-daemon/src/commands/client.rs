@@ -34,7 +34,11 @@ async fn dispatch(command: ClientCommand, context: &Context) -> anyhow::Result<E
         }
         ClientCommand::Show { id, json } => {
             let shown = object(&provider.show_client(&id).await?);
-            if json { output::json(&shown) } else { output::facts(&shown) }
+            if json {
+                output::json(&shown)
+            } else {
+                output::facts(&shown)
+            }
             Ok(Exit::Done)
         }
         ClientCommand::Add(arguments) => add(context, arguments).await,

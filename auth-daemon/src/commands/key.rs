@@ -24,13 +24,18 @@ async fn dispatch(command: KeyCommand, context: &Context) -> anyhow::Result<Exit
             if json {
                 output::json(&rows);
             } else {
-                output::rows(&["id", "use", "algorithm", "state", "created_at", "active_from"], &rows);
+                output::rows(
+                    &["id", "use", "algorithm", "state", "created_at", "active_from"],
+                    &rows,
+                );
             }
             Ok(Exit::Done)
         }
         KeyCommand::Rotate { dry_run, json, .. } => {
             if dry_run {
-                output::message("a new signing key of each algorithm would be made; it is published at once and signs a day later");
+                output::message(
+                    "a new signing key of each algorithm would be made; it is published at once and signs a day later",
+                );
             } else {
                 let report = context.provider.rotate_signing_keys(&context.origin).await?;
                 for key in &report.created {
@@ -42,7 +47,9 @@ async fn dispatch(command: KeyCommand, context: &Context) -> anyhow::Result<Exit
                     ));
                 }
                 if report.created.is_empty() {
-                    output::message("no key was made: the keys of the last rotation do not sign yet");
+                    output::message(
+                        "no key was made: the keys of the last rotation do not sign yet",
+                    );
                 }
             }
             if json {

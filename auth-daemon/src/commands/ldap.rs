@@ -49,8 +49,9 @@ async fn test(
         return Ok(Exit::Configuration);
     };
     let user = match user {
-        Some(name) => password(&name, password_stdin)?
-            .map(|password| DiagnoseUser { name, password }),
+        Some(name) => {
+            password(&name, password_stdin)?.map(|password| DiagnoseUser { name, password })
+        }
         None => None,
     };
     let steps = directory.diagnose(user, SystemClock.now()).await;

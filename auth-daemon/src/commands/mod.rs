@@ -93,7 +93,7 @@ where
         broker: parts.broker,
         provider: parts.provider,
         password_rules: parts.password_rules,
-        ring: parts.ring.ring,
+        ring: parts.ring,
         origin: app::command_line_origin(),
     };
     let outcome = command(&context).await;

@@ -26,7 +26,8 @@ pub(crate) async fn run(file: Option<&Path>) -> anyhow::Result<Exit> {
     let path = loaded.path.display().to_string();
     let listen = loaded.config.listen.clone();
     // Bound first: an address in use is a mistake that must be told before anything is opened.
-    let tls = listen.tls.map(|tls| TlsFiles { certificate: tls.certificate_file, key: tls.key_file });
+    let tls =
+        listen.tls.map(|tls| TlsFiles { certificate: tls.certificate_file, key: tls.key_file });
     let public = Listener::bind("public", listen.public, tls)?;
     let admin = Listener::bind("admin", listen.admin, None)?;
     let metrics = telemetry::start_metrics()?;
@@ -38,12 +39,8 @@ pub(crate) async fn run(file: Option<&Path>) -> anyhow::Result<Exit> {
     event.log();
     store.append_audit(vec![event]).await?;
     let jobs = jobs::start(Arc::clone(&parts.broker), Arc::clone(&parts.provider));
-    let app = Arc::new(App {
-        broker: parts.broker,
-        provider: parts.provider,
-        site: parts.site,
-        metrics,
-    });
+    let app =
+        Arc::new(App { broker: parts.broker, provider: parts.provider, site: parts.site, metrics });
     let listeners = vec![
         (public, routes::public(Arc::clone(&app))),
         (admin, routes::administration(Arc::clone(&app))),

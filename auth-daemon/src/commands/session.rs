@@ -4,6 +4,7 @@ use auth_core::broker::sessions::RevokeTarget;
 use auth_core::store::{AccountId, SessionFilter, SessionId, SessionRecord};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use super::{Context, with_context};
@@ -31,11 +32,7 @@ pub(crate) async fn run(command: SessionCommand, file: Option<&Path>) -> anyhow:
 }
 
 /// `session list [--user NAME]`.
-async fn list(
-    context: &Context,
-    user: Option<&str>,
-    as_json: bool,
-) -> anyhow::Result<Exit> {
+async fn list(context: &Context, user: Option<&str>, as_json: bool) -> anyhow::Result<Exit> {
     let account = match user {
         Some(name) => Some(context.broker.find_account(name).await?.id),
         None => None,
@@ -60,12 +57,14 @@ async fn live(context: &Context, account: Option<AccountId>) -> anyhow::Result<V
         let filter = SessionFilter { account, after, limit: PAGE };
         let sessions = context.broker.list_sessions(filter).await?;
         for session in &sessions {
-            if !names.contains_key(&session.account) {
-                let found = context.broker.store().account(session.account).await?;
-                let name = found.map(|account| account.username).unwrap_or_default();
-                names.insert(session.account, name);
-            }
-            rows.push(object(session, names.get(&session.account).map_or("", String::as_str)));
+            let name = match names.entry(session.account) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let found = context.broker.store().account(session.account).await?;
+                    place.insert(found.map(|account| account.username).unwrap_or_default())
+                }
+            };
+            rows.push(object(session, name));
         }
         if sessions.len() < PAGE {
             return Ok(rows);
@@ -136,8 +135,7 @@ async fn revoke(
         }
         return Ok(Exit::Done);
     }
-    let ended =
-        context.broker.revoke_sessions(target, "administrator", &context.origin).await?;
+    let ended = context.broker.revoke_sessions(target, "administrator", &context.origin).await?;
     if as_json {
         output::json(&json!({ "revoked": ended.len() }));
     } else {

@@ -77,7 +77,11 @@ async fn list(context: &Context, as_json: bool) -> anyhow::Result<Exit> {
 /// `user show NAME`.
 async fn show(context: &Context, name: &str, as_json: bool) -> anyhow::Result<Exit> {
     let object = object(&context.broker.show_account(name).await?);
-    if as_json { output::json(&object) } else { output::facts(&object) }
+    if as_json {
+        output::json(&object)
+    } else {
+        output::facts(&object)
+    }
     Ok(Exit::Done)
 }
 

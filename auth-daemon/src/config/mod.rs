@@ -7,7 +7,6 @@
 //!
 //! Nothing else in the workspace knows the file format or reads the environment.
 
-
 mod environment;
 mod finding;
 mod raw;
@@ -77,6 +76,7 @@ pub(crate) struct Config {
     /// Clients, in the order of the file.
     pub(crate) clients: Vec<Client>,
     /// Who administers the broker.
+    #[cfg_attr(not(test), expect(dead_code, reason = "comes with the console"))]
     pub(crate) admin: Admin,
 }
 

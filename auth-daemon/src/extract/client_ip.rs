@@ -104,16 +104,36 @@ mod tests {
         let proxies = ["10.0.0.0/8"];
         check("10.0.0.1", &[("x-forwarded-for", "1.2.3.4, 203.0.113.9")], &proxies, "203.0.113.9");
         check("10.0.0.1", &[("x-forwarded-for", "203.0.113.9, 10.0.0.2")], &proxies, "203.0.113.9");
-        check("10.0.0.1", &[("x-forwarded-for", "203.0.113.9, junk, 10.0.0.2")], &proxies, "10.0.0.2");
-        check("10.0.0.1", &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")], &proxies, "2.2.2.2");
+        check(
+            "10.0.0.1",
+            &[("x-forwarded-for", "203.0.113.9, junk, 10.0.0.2")],
+            &proxies,
+            "10.0.0.2",
+        );
+        check(
+            "10.0.0.1",
+            &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")],
+            &proxies,
+            "2.2.2.2",
+        );
         check("10.0.0.1", &[], &proxies, "10.0.0.1");
     }
 
     #[test]
     fn forwarded_is_read_by_rfc_7239() {
         let proxies = ["10.0.0.0/8"];
-        check("10.0.0.1", &[("forwarded", "for=192.0.2.60;proto=https, for=\"[2001:db8::7]:4711\"")], &proxies, "2001:db8::7");
-        check("10.0.0.1", &[("forwarded", "For=\"192.0.2.60:80\""), ("x-forwarded-for", "9.9.9.9")], &proxies, "192.0.2.60");
+        check(
+            "10.0.0.1",
+            &[("forwarded", "for=192.0.2.60;proto=https, for=\"[2001:db8::7]:4711\"")],
+            &proxies,
+            "2001:db8::7",
+        );
+        check(
+            "10.0.0.1",
+            &[("forwarded", "For=\"192.0.2.60:80\""), ("x-forwarded-for", "9.9.9.9")],
+            &proxies,
+            "192.0.2.60",
+        );
         check("10.0.0.1", &[("forwarded", "for=unknown")], &proxies, "10.0.0.1");
     }
 }

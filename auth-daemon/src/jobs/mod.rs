@@ -15,11 +15,7 @@ const PURGE: Duration = Duration::from_secs(5 * 60);
 /// Starts the jobs; aborting the handle ends them.
 pub(crate) fn start(broker: Arc<Broker>, provider: Arc<Provider>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let origin = Origin {
-            ip: None,
-            request_id: "job".to_owned(),
-            user_agent: None,
-        };
+        let origin = Origin { ip: None, request_id: "job".to_owned(), user_agent: None };
         let mut ticks = interval(PURGE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

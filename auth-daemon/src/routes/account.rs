@@ -121,8 +121,10 @@ pub(super) async fn logout(
     let mut response = pages::render(&page);
     let secure = if app.site.secure { "; Secure" } else { "" };
     // tower-sessions' own removal lacks `Secure`, and browsers pass over it for a `__Host-` name.
-    let removal =
-        format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}", app.site.session_cookie());
+    let removal = format!(
+        "{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}",
+        app.site.session_cookie()
+    );
     if let Ok(value) = HeaderValue::from_str(&removal) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }

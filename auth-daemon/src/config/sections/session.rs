@@ -63,18 +63,6 @@ pub(crate) enum SessionKind {
     Sso,
 }
 
-impl SessionKind {
-    /// The word in session records.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Web => "web",
-            Self::Mobile => "mobile",
-            Self::Desktop => "desktop",
-            Self::Sso => "sso",
-        }
-    }
-}
-
 /// How long sessions last.
 #[derive(Debug)]
 pub(crate) struct SessionLifetimes {
@@ -90,18 +78,6 @@ pub(crate) struct SessionLifetimes {
     pub(crate) desktop: Duration,
     /// Sessions of kind `sso`.
     pub(crate) sso: Duration,
-}
-
-impl SessionLifetimes {
-    /// How long a session of a client of this kind lasts.
-    pub(crate) const fn of_kind(&self, kind: SessionKind) -> Duration {
-        match kind {
-            SessionKind::Web => self.web,
-            SessionKind::Mobile => self.mobile,
-            SessionKind::Desktop => self.desktop,
-            SessionKind::Sso => self.sso,
-        }
-    }
 }
 
 impl RawSession {

@@ -19,18 +19,13 @@ pub(in crate::config) struct RawThrottle {
     failures_per_account: u32,
     /// How long that lasts; it ends by itself.
     lockout: DurationText,
-    /// Sign-in tries a minute from one source network, for all accounts together.
+    /// Refused sign-ins a minute that one source (an IPv4 address, an IPv6 /64) may cause, for all
+    /// accounts together.
     #[schemars(range(min = 1, max = 1_000_000))]
     source_per_minute: u32,
-    /// Tries that a source network may make at once before `source_per_minute` holds.
+    /// Refused sign-ins that a source may cause at once before `source_per_minute` holds.
     #[schemars(range(min = 1, max = 1_000_000))]
     source_burst: u32,
-    /// Leading bits of an IPv4 address that make a source network, 8 to 32.
-    #[schemars(range(min = 8, max = 32))]
-    source_ipv4_prefix: u8,
-    /// Leading bits of an IPv6 address that make a source network, 32 to 128.
-    #[schemars(range(min = 32, max = 128))]
-    source_ipv6_prefix: u8,
 }
 
 impl Default for RawThrottle {
@@ -40,8 +35,6 @@ impl Default for RawThrottle {
             lockout: "15m".into(),
             source_per_minute: 120,
             source_burst: 60,
-            source_ipv4_prefix: 32,
-            source_ipv6_prefix: 64,
         }
     }
 }
@@ -57,10 +50,6 @@ pub(crate) struct Throttle {
     pub(crate) source_per_minute: u32,
     /// Tries that it may make at once.
     pub(crate) source_burst: u32,
-    /// Bits of an IPv4 address that make a source network.
-    pub(crate) source_ipv4_prefix: u8,
-    /// Bits of an IPv6 address that make a source network.
-    pub(crate) source_ipv6_prefix: u8,
 }
 
 impl RawThrottle {
@@ -72,8 +61,6 @@ impl RawThrottle {
             lockout: lockout.unwrap_or_default(),
             source_per_minute: self.source_per_minute,
             source_burst: self.source_burst,
-            source_ipv4_prefix: self.source_ipv4_prefix,
-            source_ipv6_prefix: self.source_ipv6_prefix,
         }
     }
 }

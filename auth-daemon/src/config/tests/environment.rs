@@ -34,7 +34,7 @@ fn values_win_over_the_file() {
             "[{\"id\": \"chat\", \"public\": true, \"redirect_uris\": [\"https://a/\"]}]",
         ),
     ]);
-    assert_eq!(config.public_url.as_str(), "http://localhost:8080");
+    assert_eq!(config.public_url.url().as_str(), "http://localhost:8080/");
     assert_eq!(config.session.idle_timeout, Duration::from_secs(1800));
     assert_eq!(config.session.mobile, Duration::from_secs(90 * 86_400));
     assert_eq!(config.password.minimum_length, 20);

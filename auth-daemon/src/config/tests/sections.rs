@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::sections::mfa::MfaPolicy;
-use crate::config::sections::session::SessionKind;
 
 fn check_public_url(url: &str, expected: &[&str]) {
     let text = format!("public_url = \"{url}\"");
@@ -34,7 +33,7 @@ fn public_url() {
         check_public_url(other, &["public_url: is no http or https URL"]);
     }
     compare("", &found("", Severity::Error), &["public_url: is missing"]);
-    assert_eq!(config("").public_url.as_str(), "https://sso.example.com");
+    assert_eq!(config("").public_url.url().as_str(), "https://sso.example.com/");
     let text = "public_url = \"http://localhost:8080\"";
     compare(
         text,
@@ -119,8 +118,8 @@ fn session() {
     check("[session.kinds]\nweb = \"0s\"", &["session.kinds.web: 0s is out of range"]);
     let session = config("[session.kinds]\nmobile = \"90d\"").session;
     assert_eq!(session.idle_timeout, Duration::from_secs(8 * 3600));
-    assert_eq!(session.of_kind(SessionKind::Mobile), Duration::from_secs(90 * 86_400));
-    assert_eq!(session.of_kind(SessionKind::Web), Duration::from_secs(30 * 86_400));
+    assert_eq!(session.mobile, Duration::from_secs(90 * 86_400));
+    assert_eq!(session.web, Duration::from_secs(30 * 86_400));
     let session = config("[session]\nabsolute_timeout = \"1h\"").session;
     assert_eq!(session.idle_timeout, Duration::from_secs(3600), "no longer than the absolute one");
 }

@@ -64,8 +64,8 @@ fn numbers_out_of_range() {
     );
     check("[storage]\npool_size = -1", &["storage.pool_size: -1 is out of range"]);
     check(
-        "[throttle]\nsource_ipv4_prefix = 33",
-        &["throttle.source_ipv4_prefix: 33 is out of range"],
+        "[throttle]\nfailures_per_account = 101",
+        &["throttle.failures_per_account: 101 is out of range"],
     );
     check(
         "[password]\nminimum_length = 99999999999",

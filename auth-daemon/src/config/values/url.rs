@@ -10,23 +10,12 @@ use crate::config::finding::{KeyPath, Problems};
 #[derive(Clone, Debug)]
 pub(crate) struct PublicUrl {
     url: Url,
-    origin: String,
 }
 
 impl PublicUrl {
-    /// Scheme, host and port, without a slash at the end: the issuer identifier.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.origin
-    }
-
     /// The URL itself.
     pub(crate) const fn url(&self) -> &Url {
         &self.url
-    }
-
-    /// The URL of `path`, which starts with a slash.
-    pub(crate) fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.origin)
     }
 
     /// The host name.
@@ -80,8 +69,7 @@ impl Problems {
                 "use https",
             );
         }
-        let origin = url.origin().ascii_serialization();
-        Some(PublicUrl { url, origin })
+        Some(PublicUrl { url })
     }
 
     /// Reads the URL of another server: https, or http on this machine.
@@ -158,8 +146,7 @@ mod tests {
         let mut problems = Problems::default();
         let at = KeyPath::root().key("public_url");
         let url = problems.public_url(&at, Some("https://SSO.example.com:443/")).expect("valid");
-        assert_eq!(url.as_str(), "https://sso.example.com");
-        assert_eq!(url.at("/login"), "https://sso.example.com/login");
+        assert_eq!(url.url().as_str(), "https://sso.example.com/");
         assert_eq!(url.host(), "sso.example.com");
         assert!(url.is_https());
         assert!(problems.into_findings().is_empty());

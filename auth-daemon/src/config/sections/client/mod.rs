@@ -21,6 +21,7 @@ pub(crate) struct Client {
     /// Its name for people.
     pub(crate) name: String,
     /// By which protocol it is served.
+    #[expect(dead_code, reason = "other kinds are refused for now")]
     pub(crate) kind: ClientKind,
     /// Redirect URIs, compared exactly; a loopback one of a public client matches any port
     /// (RFC 8252 section 7.3).

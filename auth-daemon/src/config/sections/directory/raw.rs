@@ -109,19 +109,6 @@ pub(crate) enum Preset {
     ThreeEightNineDs,
 }
 
-impl Preset {
-    /// The word in the file.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::ActiveDirectory => "active-directory",
-            Self::FreeIpa => "freeipa",
-            Self::Generic => "generic",
-            Self::OpenLdap => "openldap",
-            Self::ThreeEightNineDs => "389-ds",
-        }
-    }
-}
-
 /// How deep a search goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -45,9 +45,12 @@ struct Answer {
     code: Option<String>,
 }
 
-async fn begin(State(chat): State<Arc<Chat>>) -> Result<Response, Failure> {
+async fn begin(
+    State(chat): State<Arc<Chat>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Result<Response, Failure> {
     let browser = Token::generate(&SystemRandom::new());
-    let (_, step) = chat.broker.begin(LoginRequest::default(), &browser).await?;
+    let (_, step) = chat.broker.begin(LoginRequest::default(), &browser, &origin(peer)).await?;
     Ok((set_cookie("login", browser.expose()), show(&step)).into_response())
 }
 
@@ -66,8 +69,7 @@ async fn answer(
         },
         (_, _, code) => Event::Code(Secret::new(code.unwrap_or_default())),
     };
-    let origin = Origin { ip: Some(peer.ip()), request_id: "chat".to_owned(), user_agent: None };
-    let step = chat.broker.submit(&form.csrf, &browser, event, None, &origin).await?;
+    let step = chat.broker.submit(&form.csrf, &browser, event, None, &origin(peer)).await?;
     if let Step::Completed(done) = &step {
         let session = chat.broker.issue_cookie(&done.session).await?;
         return Ok((set_cookie("session", session.expose()), welcome(&done.recovery_codes))
@@ -83,25 +85,29 @@ async fn signed_in(chat: &Chat, headers: &HeaderMap) -> Result<Option<Session>, 
     }
 }
 
+fn origin(peer: SocketAddr) -> Origin {
+    Origin { ip: Some(peer.ip()), request_id: "chat".to_owned(), user_agent: None }
+}
+
 // ---- the pages -------------------------------------------------------------------------------
 
 fn show(step: &Step) -> Response {
     let (status, fields, token) = match step {
         Step::AskCredentials(prompt) => (
             if prompt.notice.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK },
-            "<input name=username autocomplete=username><input name=password type=password>"
+            r#"<input name="username" autocomplete="username"><input name="password" type="password">"#
                 .to_owned(),
             &prompt.form_token,
         ),
         Step::AskFactor { form_token, notice, .. } => (
             if notice.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK },
-            "<input name=code autocomplete=one-time-code>".to_owned(),
+            r#"<input name="code" autocomplete="one-time-code">"#.to_owned(),
             form_token,
         ),
         Step::AskEnrolment { form_token, seed, .. } => (
             StatusCode::OK,
             format!(
-                "<code id=totp-secret>{}</code><input name=code>",
+                r#"<code id="totp-secret">{}</code><input name="code">"#,
                 seed.secret_in_groups().expose()
             ),
             form_token,
@@ -109,8 +115,7 @@ fn show(step: &Step) -> Response {
         _ => return (StatusCode::SERVICE_UNAVAILABLE, "Not possible right now.").into_response(),
     };
     let page = format!(
-        "<form method=post action=/login>{fields}<input type=hidden name=csrf \
-         value=\"{token}\"><button>Sign in</button></form>"
+        r#"<form method="post" action="/login">{fields}<input type="hidden" name="csrf" value="{token}"><button>Sign in</button></form>"#
     );
     (status, Html(page)).into_response()
 }

@@ -9,9 +9,8 @@ mod observe;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use auth_core::audit::Origin;
-use auth_core::broker::provider::Provider;
+use auth_core::broker::provider::{Provider, ProviderError};
 use auth_core::broker::{Broker, BrokerSettings};
 use auth_core::clock::{Clock, SystemClock};
 use auth_core::connector::ldap::LdapConnector;
@@ -74,26 +73,48 @@ pub(crate) struct Parts {
 pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (store, ring) = keys::open_store(&config, random.as_ref(), clock.now()).await?;
-    let shared_ring = Arc::clone(&ring);
-    let password_rules = connectors::password_rules(&config)?;
+    // All that the configuration alone can get wrong comes first: then nothing was opened yet.
+    let place = keys::StorePlace::of(&config);
+    let password_rules = connectors::password_rules(&config).map_err(refused)?;
     let site = Site {
         public_url: config.public_url.url().clone(),
         secure: config.public_url.is_https(),
         trusted_proxies: config.listen.trusted_proxies.clone(),
     };
     let settings = broker_settings(&config);
-    let provider_settings = clients::provider_settings(&mut config)?;
-    let connectors = connectors::connectors(config, &random)?;
-    let broker = Broker::new(Arc::clone(&store), Arc::clone(&shared_ring), connectors, settings)
+    let provider_settings = clients::provider_settings(&mut config)
+        .map_err(|error| refused(anyhow::Error::new(error)))?;
+    let connectors = connectors::connectors(config, &random).map_err(refused)?;
+    let (store, ring) = keys::open_store(place, random.as_ref(), clock.now()).await?;
+    let broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
     let broker = Arc::new(broker);
-    let provider = Provider::new(store, clock, random, shared_ring, provider_settings)
-        .context("clients")?
-        .with_recheck(Arc::clone(&broker) as _);
-    let provider = Arc::new(provider);
-    provider.start().await.context("clients and signing keys")?;
-    Ok(Parts { broker, provider, password_rules, site, ring })
+    let made =
+        Provider::new(Arc::clone(&store), clock, random, Arc::clone(&ring), provider_settings);
+    let started = match made {
+        Ok(provider) => {
+            let provider = Arc::new(provider.with_recheck(Arc::clone(&broker) as _));
+            provider.start().await.map(|()| provider)
+        }
+        Err(error) => Err(error),
+    };
+    match started {
+        Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring }),
+        Err(error) => {
+            store.close().await;
+            Err(match error {
+                ProviderError::ClientTwice { .. } | ProviderError::Issuer(_) => {
+                    refused(error.into())
+                }
+                other => anyhow::Error::new(other).context("clients and signing keys"),
+            })
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]
+fn refused(error: anyhow::Error) -> anyhow::Error {
+    StartRefused(format!("{error:#}")).into()
 }
 
 fn broker_settings(config: &Config) -> BrokerSettings {

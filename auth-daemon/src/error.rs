@@ -152,6 +152,7 @@ impl From<BrokerError> for PublicError {
     fn from(error: BrokerError) -> Self {
         match &error {
             BrokerError::FormToken => Self::FormExpired,
+            BrokerError::TooMany(wait) => Self::TooManyRequests(*wait),
             BrokerError::Busy => Self::Unavailable(Duration::from_secs(5)),
             BrokerError::Store(store) => log_store(store),
             _ if error.is_stale_login() => Self::LoginExpired,

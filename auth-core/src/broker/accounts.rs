@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::connector::LOCAL;
 use crate::connector::password::{PasswordRules, PoolError, own_words};
 use crate::factor::MfaPolicy;
+use crate::login::throttle;
 use crate::secret::Secret;
 use crate::store::{
     AccountId, AccountPage, AccountRecord, FactorRecord, IdentityRecord, NewAccount,
@@ -300,6 +301,8 @@ impl Broker {
             .account(&account.username)
             .from_request(origin);
         let removed = self.store.remove_factors(account.id, None, vec![event.clone()]).await?;
+        let id = account.id.to_string();
+        self.store.clear_attempts(&[throttle::factor(&id), throttle::factor_total(&id)]).await?;
         event.log();
         Ok(removed)
     }

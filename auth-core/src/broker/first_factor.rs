@@ -39,7 +39,10 @@ impl Broker {
         password: Secret,
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
-        let begun = Instant::now();
+        let begun = at.begun;
+        // Of one source only so many are judged at once; the others wait, and are turned away
+        // when those before them used up what a source may get wrong.
+        let _turn = self.sources.turn(at.origin.ip).await;
         if let Some(retry_after) = self.sources.wait(at.origin.ip) {
             self.audit_refusal(
                 &login,
@@ -83,8 +86,7 @@ impl Broker {
                 self.refuse(&login, connector, username, &refused, begun, at).await
             }
             Some(Decision::Complete(completed)) => {
-                self.observe(connector, "accepted", begun);
-                self.complete(login, *completed, clear, Vec::new(), at).await
+                self.complete(login, *completed, None, clear, at).await
             }
             Some(Decision::AskFactor(first)) => {
                 self.store.clear_attempts(&clear).await?;
@@ -272,10 +274,12 @@ impl Broker {
         refused: &Refused,
         at: &At<'_>,
     ) -> Result<(), BrokerError> {
+        // What a stranger wrote into the path must not become a connector in the trail.
+        let known = self.connectors.choices().iter().any(|choice| choice.id == connector);
         let mut event = AuditRecord::new(at.now, "login.refused")
             .refused(refused.reason)
             .account(username)
-            .connector(connector)
+            .connector(if known { connector } else { "unknown" })
             .from_request(at.origin);
         if let Some(client) = &login.request().client {
             event = event.client(client);

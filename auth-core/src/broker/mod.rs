@@ -95,6 +95,9 @@ pub enum BrokerError {
         /// What is wrong and how to mend it.
         problem: String,
     },
+    /// This source has to wait so long before it may begin another login.
+    #[error("too many logins begun by one source; wait {0:?}")]
+    TooMany(Duration),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,12 +1,15 @@
 //! The second factor: asked for, judged, consumed; or set up first.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::first_factor::Refused;
-use super::sign_in::At;
+use super::sign_in::{At, Confirmed};
 use super::{Broker, BrokerError, Notice, Step};
 use crate::audit::{AuditRecord, Origin};
+use crate::connector::LOCAL;
 use crate::factor::totp::{self, qr_svg};
 use crate::factor::{
     MfaFacts, MfaPolicy, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, requirement,
@@ -24,6 +27,11 @@ use crate::store::{
 
 /// Wrong codes in a row before the account has to wait.
 const CODES_IN_A_ROW: i64 = 5;
+/// Wrong codes in a row, over all waits, after which no code of an app counts any more (NIST SP
+/// 800-63B section 5.2.2: at most 100).
+const CODES_UNTIL_RESET: i64 = 100;
+/// As good as for ever; a success or an administrator's reset ends it.
+const UNTIL_RESET: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// What a person is shown to set up an authenticator app.
 #[derive(Debug)]
@@ -110,22 +118,28 @@ impl Broker {
             Stage::Enrolment { first, sealed_seed } => (first, Some(sealed_seed)),
             Stage::Credentials | Stage::Completed(_) => return Err(BrokerError::FormToken),
         };
-        let Some(account) = self.store.account(first.account()).await? else {
+        let Some(account) = self.still_welcome(&login, &first, at).await? else {
             return Err(BrokerError::FormToken);
         };
         let counter = throttle::factor(&account.id.to_string());
         let rule = ThrottleRule { limit: CODES_IN_A_ROW, lockout: self.settings.throttle.lockout };
         let counted = self.store.count_attempt(&counter, rule, at.now).await?;
-        let mut recovery_codes = Vec::new();
+        let total = throttle::factor_total(&account.id.to_string());
+        let total_rule = ThrottleRule { limit: CODES_UNTIL_RESET, lockout: UNTIL_RESET };
+        let exhausted = matches!(
+            self.store.count_attempt(&total, total_rule, at.now).await?,
+            Attempt::Locked { .. }
+        );
+        let mut confirmed = None;
         let judged = if let Attempt::Locked { .. } = counted {
             Judged::Refused(Refused::plain("throttled"))
         } else if let Some(sealed) = &sealed_seed {
             let seed = self.unseal_seed(&login, &first, sealed)?;
-            let (judged, codes) = self.confirm(&account, &seed, &code, at).await?;
-            recovery_codes = codes;
+            let (judged, made) = self.confirm(&account, &seed, &code, at).await?;
+            confirmed = made;
             judged
         } else {
-            self.judge_code(&account, &code, at).await?
+            self.judge_code(&account, &code, exhausted, at).await?
         };
         let passed = match judged {
             Judged::Passed(passed) => passed,
@@ -136,9 +150,36 @@ impl Broker {
             }
         };
         match flow::after_second_factor(first, account, &passed) {
-            Some(done) => self.complete(login, done, vec![counter], recovery_codes, at).await,
+            Some(done) => self.complete(login, done, confirmed, vec![counter, total], at).await,
             None => Err(BrokerError::FormToken),
         }
+    }
+
+    /// The account behind the first factor, if it is still open and its password is still the one
+    /// that was proved: a changed password ends what the old one began.
+    async fn still_welcome(
+        &self,
+        login: &PendingLogin,
+        first: &FirstFactor,
+        at: &At<'_>,
+    ) -> Result<Option<AccountRecord>, BrokerError> {
+        let Some(account) = self.store.account(first.account()).await? else { return Ok(None) };
+        let reason = if !account.active {
+            "account_inactive"
+        } else if first.connector() == LOCAL
+            && self
+                .store
+                .password(account.id)
+                .await?
+                .is_none_or(|password| password.changed_at >= first.at())
+        {
+            "password_changed"
+        } else {
+            return Ok(Some(account));
+        };
+        let refused = Refused::plain(reason);
+        self.audit_refusal(login, first.connector(), &account.username, &refused, at).await?;
+        Ok(None)
     }
 
     /// The same page once more, with a notice.
@@ -159,10 +200,20 @@ impl Broker {
         &self,
         account: &AccountRecord,
         code: &Secret,
+        exhausted: bool,
         at: &At<'_>,
     ) -> Result<Judged, BrokerError> {
         let mut refused = Refused::plain(TotpRefusal::Wrong.as_str());
-        for factor in self.store.factors(&[account.id]).await? {
+        if exhausted {
+            refused.reason = "too_many_codes";
+        }
+        let factors = match exhausted {
+            // Nobody types so many wrong codes: from here on only a recovery code helps, or an
+            // administrator's reset.
+            true => Vec::new(),
+            false => self.store.factors(&[account.id]).await?,
+        };
+        for factor in factors {
             if factor.kind != FactorKind::Totp {
                 continue;
             }
@@ -206,27 +257,22 @@ impl Broker {
         Ok(Judged::Refused(refused))
     }
 
-    /// Confirms a seed by its first code and makes it the account's factor.
+    /// Confirms a seed by its first code. The factor is written with the end of the login, in one
+    /// transaction, and only if the account has none by then: a password alone must not add a
+    /// second one beside it.
     async fn confirm(
         &self,
         account: &AccountRecord,
         seed: &TotpSeed,
         code: &Secret,
         at: &At<'_>,
-    ) -> Result<(Judged, Vec<Secret>), BrokerError> {
-        let refuse = |reason| Ok((Judged::Refused(Refused::plain(reason)), Vec::new()));
+    ) -> Result<(Judged, Option<Confirmed>), BrokerError> {
+        let refuse = |reason| Ok((Judged::Refused(Refused::plain(reason)), None));
         let step = match totp::verify(seed, code.expose(), at.now, None) {
             Ok(step) => step,
             Err(refusal) => return refuse(refusal.as_str()),
         };
         if !self.store.factors(&[account.id]).await?.is_empty() {
-            // Somebody else, or another tab, set one up meanwhile: a password alone must not
-            // add a second one beside it.
-            return refuse("factor_exists");
-        }
-        // Of two that come at once only one gets to change the account, and so to add a factor.
-        let claimed = AccountRecord { updated_at: at.now, ..account.clone() };
-        if !self.store.update_account(claimed, Vec::new()).await? {
             return refuse("factor_exists");
         }
         let id = FactorId(self.new_id(at.now));
@@ -251,15 +297,16 @@ impl Broker {
                 hash: code.hash(&key, account.id.0),
             })
             .collect();
+        let shown = codes.iter().map(|code| Secret::new(code.expose().to_string())).collect();
         let event = AuditRecord::new(at.now, "account.factor_added")
             .account(&account.username)
             .from_request(at.origin)
             .with("kind", "totp");
-        self.store.add_factor(factor, Some(records), vec![event.clone()]).await?;
-        event.log();
-        let shown = codes.iter().map(|code| Secret::new(code.expose().to_string())).collect();
         match PassedFactor::totp(step, true, account.id) {
-            Some(passed) => Ok((Judged::Passed(passed), shown)),
+            Some(passed) => {
+                let confirmed = Confirmed { factor: (factor, records), shown, event };
+                Ok((Judged::Passed(passed), Some(confirmed)))
+            }
             None => refuse("wrong_code"),
         }
     }

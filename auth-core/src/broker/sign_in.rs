@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{Broker, BrokerError, ConnectorChoice};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
@@ -10,7 +12,7 @@ use crate::login::step::{self, StepName};
 use crate::login::{CompletedLogin, LoginRequest, PendingLogin, PendingLoginError, Stage};
 use crate::secret::{Secret, Token};
 use crate::session::Session;
-use crate::store::{LoginCompletion, SessionId};
+use crate::store::{FactorRecord, LoginCompletion, RecoveryCodeRecord, SessionId, SessionRecord};
 
 /// What a person answered.
 #[derive(Debug)]
@@ -122,12 +124,15 @@ impl Broker {
     /// handle, which belongs into URLs, and the first step.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When this source begins too many at once, or the store fails.
     pub async fn begin(
         &self,
         request: LoginRequest,
         browser: &Token,
+        origin: &Origin,
     ) -> Result<(Token, Step), BrokerError> {
+        // Each begun login is a row in the store, and anybody may begin one.
+        self.sources.begin(origin.ip).map_err(BrokerError::TooMany)?;
         let now = self.now();
         let handle = Token::generate(self.random.as_ref());
         let expires_at = now + self.settings.login_lifetime;
@@ -187,7 +192,7 @@ impl Broker {
         let now = self.now();
         let handle = step::handle_of(form_token).ok_or(BrokerError::FormToken)?;
         let login = self.load(&handle, browser, now).await?;
-        let at = At { handle: &handle, browser, replaces, origin, now };
+        let at = At { handle: &handle, browser, replaces, origin, now, begun: Instant::now() };
         if let Stage::Completed(session) = login.stage() {
             // The answer of a double click, or of a second tab, whose twin came first.
             return Ok(Step::AlreadyCompleted {
@@ -196,6 +201,7 @@ impl Broker {
             });
         }
         if !step::verify(form_token, browser, login.step(), login.version()) {
+            tracing::warn!(ip = ?origin.ip, "a login form's token does not fit its step");
             return Err(BrokerError::FormToken);
         }
         match (login.step(), event) {
@@ -248,52 +254,75 @@ impl Broker {
         }
     }
 
-    /// Ends the login and makes its session, in one transaction.
+    /// Ends the login and makes its session, in one transaction. A lost race with another writer
+    /// of the account is tried again: the factors are proved already, and a code once consumed
+    /// must not be lost.
     pub(super) async fn complete(
         &self,
         login: PendingLogin,
-        completed: CompletedLogin,
+        mut completed: CompletedLogin,
+        confirmed: Option<Confirmed>,
         clear_throttle: Vec<String>,
-        recovery_codes: Vec<Secret>,
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
         let request = login.request().clone();
         let id = self.new_id(at.now);
         let record = Session::issue(&completed, id, self.settings.session, at.origin, at.now);
-        let event = |name: &str| {
-            let event = AuditRecord::new(at.now, name)
-                .account(&completed.account().username)
-                .connector(completed.connector())
-                .from_request(at.origin)
-                .with("session", record.id.to_string())
-                .with("acr", completed.acr());
-            match &request.client {
-                Some(client) => event.client(client),
-                None => event,
+        let final_state = login.record(Stage::Completed(record.id))?;
+        let (factor, recovery_codes, extra) = match confirmed {
+            Some(confirmed) => (Some(confirmed.factor), confirmed.shown, vec![confirmed.event]),
+            None => (None, Vec::new(), Vec::new()),
+        };
+        let mut audit = extra;
+        audit.extend(self.replaced_event(at).await?);
+        audit.extend(accepted_events(&completed, &record, &request, at));
+        for _ in 0..ATTEMPTS {
+            let mut account = completed.account().clone();
+            account.last_login_at = Some(at.now);
+            account.updated_at = at.now;
+            let completion = LoginCompletion {
+                login: final_state.clone(),
+                account: Some(account.clone()),
+                session: record.clone(),
+                replaces: at.replaces,
+                factor: factor.clone(),
+                clear_throttle: clear_throttle.clone(),
+                audit: audit.clone(),
+            };
+            if self.store.complete_login(completion).await? {
+                audit.iter().for_each(AuditRecord::log);
+                self.observe(completed.connector(), "accepted", at.begun);
+                account.version += 1;
+                let session = Session::resume(record, account, at.now)
+                    .ok_or_else(|| BrokerError::Internal("a new session is not live".to_owned()))?;
+                return Ok(Step::Completed(Box::new(Completed {
+                    session,
+                    request,
+                    recovery_codes,
+                })));
             }
-        };
-        let audit = vec![event("login.accepted"), event("session.issued")];
-        let mut account = completed.account().clone();
-        account.last_login_at = Some(at.now);
-        account.updated_at = at.now;
-        let completion = LoginCompletion {
-            login: login.record(Stage::Completed(record.id))?,
-            account: Some(account.clone()),
-            session: record.clone(),
-            replaces: at.replaces,
-            clear_throttle,
-            audit: audit.clone(),
-        };
-        if !self.store.complete_login(completion).await? {
-            // Another answer of the same login came first, or the account changed under it:
-            // whatever was written last decides, so look again.
-            return self.resume(at.handle, at.browser).await;
+            let fresh = self.store.account(completed.account().id).await?;
+            match fresh.and_then(|fresh| completed.with_account(fresh)) {
+                Some(again) => completed = again,
+                None => break,
+            }
         }
-        audit.iter().for_each(AuditRecord::log);
-        account.version += 1;
-        let session = Session::resume(record, account, at.now)
-            .ok_or_else(|| BrokerError::Internal("a new session is not live".to_owned()))?;
-        Ok(Step::Completed(Box::new(Completed { session, request, recovery_codes })))
+        // Another answer of the same login came first, or the account was closed under it.
+        self.resume(at.handle, at.browser).await
+    }
+
+    async fn replaced_event(&self, at: &At<'_>) -> Result<Option<AuditRecord>, BrokerError> {
+        let Some(id) = at.replaces else { return Ok(None) };
+        let Some(session) = self.store.session(id).await? else { return Ok(None) };
+        let mut event = AuditRecord::new(at.now, "session.revoked")
+            .connector(&session.connector)
+            .from_request(at.origin)
+            .with("session", id.to_string())
+            .with("reason", "replaced");
+        if let Some(account) = self.store.account(session.account).await? {
+            event = event.account(&account.username);
+        }
+        Ok(Some(event))
     }
 
     /// Removes what has expired; to be called every few minutes by one job of each node.
@@ -306,6 +335,36 @@ impl Broker {
     }
 }
 
+/// How often a completion is tried again when the account changes under it.
+const ATTEMPTS: usize = 4;
+
+/// A second factor that this login confirmed.
+pub(super) struct Confirmed {
+    pub(super) factor: (FactorRecord, Vec<RecoveryCodeRecord>),
+    pub(super) shown: Vec<Secret>,
+    pub(super) event: AuditRecord,
+}
+
+fn accepted_events(
+    completed: &CompletedLogin,
+    session: &SessionRecord,
+    request: &LoginRequest,
+    at: &At<'_>,
+) -> [AuditRecord; 2] {
+    ["login.accepted", "session.issued"].map(|name| {
+        let event = AuditRecord::new(at.now, name)
+            .account(&completed.account().username)
+            .connector(completed.connector())
+            .from_request(at.origin)
+            .with("session", session.id.to_string())
+            .with("acr", completed.acr());
+        match &request.client {
+            Some(client) => event.client(client),
+            None => event,
+        }
+    })
+}
+
 /// One answer's circumstances.
 pub(super) struct At<'a> {
     pub(super) handle: &'a Token,
@@ -313,6 +372,7 @@ pub(super) struct At<'a> {
     pub(super) replaces: Option<SessionId>,
     pub(super) origin: &'a Origin,
     pub(super) now: Timestamp,
+    pub(super) begun: Instant,
 }
 
 impl From<serde_json::Error> for BrokerError {

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::login::throttle::source_network;
 
@@ -15,7 +17,17 @@ use crate::login::throttle::source_network;
 pub(super) struct SourceLimit {
     limiter: DefaultKeyedRateLimiter<String>,
     shut: Mutex<HashMap<String, Instant>>,
+    turns: Mutex<HashMap<String, Arc<Semaphore>>>,
+    begins: DefaultKeyedRateLimiter<String>,
 }
+
+/// Logins that one source may begin a second, and at once: far more than a company behind one
+/// address, far less than would fill a store.
+const BEGINS: (NonZeroU32, NonZeroU32) =
+    (NonZeroU32::new(100).expect("not zero"), NonZeroU32::new(1000).expect("not zero"));
+
+/// How many sign-ins of one source are judged at once.
+const TURNS: usize = 64;
 
 impl SourceLimit {
     pub(super) fn new(burst: u32, refill: Duration) -> Self {
@@ -24,7 +36,35 @@ impl SourceLimit {
         let quota = Quota::with_period(refill)
             .unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN))
             .allow_burst(burst);
-        Self { limiter: RateLimiter::keyed(quota), shut: Mutex::new(HashMap::new()) }
+        let begins = RateLimiter::keyed(Quota::per_second(BEGINS.0).allow_burst(BEGINS.1));
+        Self {
+            begins,
+            limiter: RateLimiter::keyed(quota),
+            shut: Mutex::default(),
+            turns: Mutex::default(),
+        }
+    }
+
+    /// Counts a begun login.
+    pub(super) fn begin(&self, source: Option<IpAddr>) -> Result<(), Duration> {
+        if source.is_none() {
+            return Ok(());
+        }
+        self.begins
+            .check_key(&source_network(source))
+            .map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
+    }
+
+    /// Waits for this source's turn; given back when dropped. The command line needs none.
+    pub(super) async fn turn(&self, source: Option<IpAddr>) -> Option<OwnedSemaphorePermit> {
+        source?;
+        let turns = Arc::clone(
+            self.turns
+                .lock()
+                .entry(source_network(source))
+                .or_insert_with(|| Arc::new(Semaphore::new(TURNS))),
+        );
+        turns.acquire_owned().await.ok()
     }
 
     /// How long this source still has to wait; `None` when it may try. The command line may.
@@ -57,8 +97,11 @@ impl SourceLimit {
     pub(super) fn sweep(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
+        self.begins.retain_recent();
+        self.begins.shrink_to_fit();
         let now = Instant::now();
         self.shut.lock().retain(|_, until| *until > now);
+        self.turns.lock().retain(|_, turns| turns.available_permits() < TURNS);
     }
 }
 

@@ -69,6 +69,12 @@ impl FirstFactor {
     pub fn connector(&self) -> &str {
         &self.0.connector
     }
+
+    /// When it was verified.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.0.at
+    }
 }
 
 /// What is asked of this login beyond its first factor.
@@ -168,6 +174,21 @@ pub struct CompletedLogin {
 }
 
 impl CompletedLogin {
+    /// The same login with its account as it is stored now; `None` when that is another one, or
+    /// not active any more.
+    pub(crate) fn with_account(&self, account: AccountRecord) -> Option<Self> {
+        let good = account.active
+            && account.id == self.account.id
+            && account.version != self.account.version;
+        good.then(|| Self {
+            account,
+            connector: self.connector.clone(),
+            amr: self.amr.clone(),
+            acr: self.acr,
+            authenticated_at: self.authenticated_at,
+        })
+    }
+
     /// Whose login it was.
     #[must_use]
     pub const fn account(&self) -> &AccountRecord {

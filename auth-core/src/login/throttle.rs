@@ -35,6 +35,12 @@ pub fn factor(account: &str) -> String {
     format!("factor:{account}")
 }
 
+/// Wrong codes of an account since its last success, which no waiting clears.
+#[must_use]
+pub fn factor_total(account: &str) -> String {
+    format!("factor-total:{account}")
+}
+
 fn counters(kind: &str, subject: &str, source: Option<IpAddr>) -> Counters {
     Counters {
         by_source: format!("{kind}:{subject}:{}", source_network(source)),

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{AccountRecord, SessionId, SessionRecord, StoreError};
+use super::{
+    AccountRecord, FactorRecord, RecoveryCodeRecord, SessionId, SessionRecord, StoreError,
+};
 use crate::audit::AuditRecord;
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
@@ -39,6 +41,9 @@ pub struct LoginCompletion {
     /// the new one from then on if they are the same account's (a step-up signs nobody out of
     /// the chat servers), and end with it if not.
     pub replaces: Option<SessionId>,
+    /// The account's first second factor with its recovery codes, confirmed by this login. The
+    /// login is not completed when the account has a factor already.
+    pub factor: Option<(FactorRecord, Vec<RecoveryCodeRecord>)>,
     /// Throttle counters to clear.
     pub clear_throttle: Vec<String>,
     /// What happened.
@@ -63,7 +68,8 @@ pub trait LoginStore: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Ends a login and makes its session. `false`, and nothing written, when the login's or the
-    /// account's version does not match or the account, as stored or as given, is not active.
+    /// account's version does not match, the account, as stored or as given, is not active, or a
+    /// factor comes with it and the account has one already.
     /// `Conflict` as in [`super::AccountStore::update_account`].
     async fn complete_login(&self, completion: LoginCompletion) -> Result<bool, StoreError>;
 }

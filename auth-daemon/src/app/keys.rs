@@ -4,7 +4,7 @@
 //! The ring's file is made only for an empty store, and before the store: a crash in between
 //! leaves a file that the next start uses.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -26,23 +26,39 @@ pub(crate) const RING_CHECK: &str = "ring_check";
 #[error("{0}")]
 pub(crate) struct StartRefused(pub(crate) String);
 
+/// Where store and ring are.
+pub(crate) struct StorePlace {
+    ring_file: PathBuf,
+    options: StoreOptions,
+}
+
+impl StorePlace {
+    /// As the configuration says.
+    pub(crate) fn of(config: &Config) -> Self {
+        let storage = &config.storage;
+        Self {
+            ring_file: config.keys.ring_file.clone(),
+            options: StoreOptions {
+                url: storage.url.expose().to_owned(),
+                read_url: storage.read_url.as_ref().map(|url| url.expose().to_owned()),
+                ca_file: storage.ca_file.clone(),
+                pool_size: usize::try_from(storage.pool_size).ok(),
+            },
+        }
+    }
+}
+
 /// Opens the ring and the store that belongs to it.
 ///
 /// # Errors
 /// [`StartRefused`] when ring and store do not belong together or the schema is not ours; other
 /// errors when the store cannot be reached.
 pub(crate) async fn open_store(
-    config: &Config,
+    place: StorePlace,
     random: &dyn Random,
     now: Timestamp,
 ) -> anyhow::Result<(Arc<dyn Store>, Arc<KeyRing>)> {
-    let path = config.keys.ring_file.clone();
-    let options = StoreOptions {
-        url: config.storage.url.expose().to_owned(),
-        read_url: config.storage.read_url.as_ref().map(|url| url.expose().to_owned()),
-        ca_file: config.storage.ca_file.clone(),
-        pool_size: usize::try_from(config.storage.pool_size).ok(),
-    };
+    let StorePlace { ring_file: path, options } = place;
     let found = auth_store::look(&options).await.map_err(store_refused)?;
     let ring = ring(&path, found, random, now)?;
     let first_values = [
@@ -96,7 +112,9 @@ fn refused(error: RingFileError) -> anyhow::Error {
 
 fn store_refused(error: StoreError) -> anyhow::Error {
     match error {
-        StoreError::Schema { .. } => StartRefused(format!("storage.url: {error}")).into(),
+        StoreError::Schema { .. } | StoreError::Misconfigured { .. } => {
+            StartRefused(format!("storage.url: {error}")).into()
+        }
         other => anyhow::Error::new(other).context("storage.url: the store cannot be opened"),
     }
 }

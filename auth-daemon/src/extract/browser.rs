@@ -37,6 +37,11 @@ impl Browser {
         response
     }
 
+    /// Whether the request carried the cookie.
+    pub(crate) const fn is_known(&self) -> bool {
+        !self.fresh
+    }
+
     /// The secret of a browser that must have one already.
     pub(crate) fn known(&self) -> Result<&Token, PublicError> {
         if self.fresh { Err(PublicError::LoginExpired) } else { Ok(&self.secret) }

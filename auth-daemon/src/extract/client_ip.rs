@@ -2,7 +2,8 @@
 //! ignored.
 //!
 //! From the right, addresses of trusted proxies are taken off; the first other one is the source.
-//! `Forwarded` (RFC 7239) wins over `X-Forwarded-For`; an entry that cannot be read ends the walk
+//! Where both headers are there `X-Forwarded-For` counts: most proxies write that one and let a
+//! client's own `Forwarded` (RFC 7239) through. An entry that cannot be read ends the walk
 //! at the last proxy that could be trusted, so that nobody picks an address by writing nonsense.
 
 use std::net::{IpAddr, SocketAddr};
@@ -49,11 +50,11 @@ fn forwarded_chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
             })
             .collect()
     };
-    let forwarded = values("forwarded");
-    if forwarded.is_empty() {
-        return values("x-forwarded-for").iter().map(|entry| parse(entry)).collect();
+    let x_forwarded_for = values("x-forwarded-for");
+    if !x_forwarded_for.is_empty() {
+        return x_forwarded_for.iter().map(|entry| parse(entry)).collect();
     }
-    forwarded
+    values("forwarded")
         .iter()
         .map(|element| {
             element.split(';').find_map(|pair| {
@@ -132,7 +133,7 @@ mod tests {
             "10.0.0.1",
             &[("forwarded", "For=\"192.0.2.60:80\""), ("x-forwarded-for", "9.9.9.9")],
             &proxies,
-            "192.0.2.60",
+            "9.9.9.9",
         );
         check("10.0.0.1", &[("forwarded", "for=unknown")], &proxies, "10.0.0.1");
     }

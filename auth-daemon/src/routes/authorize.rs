@@ -13,7 +13,7 @@ use auth_core::session::Session;
 use axum::Form;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::{content_policy, login};
 use crate::app::App;
@@ -44,6 +44,12 @@ pub(super) async fn by_form(
     browser: Browser,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, PublicError> {
+    if !browser.is_known() {
+        // A post from another site carries no Lax cookie: asked again by a GET, the browser shows
+        // its session, and a stranger's page does not replace its login cookie.
+        let query = serde_urlencoded::to_string(&pairs).map_err(|_| PublicError::BadRequest)?;
+        return Ok(Redirect::to(&format!("/oauth2/authorize?{query}")).into_response());
+    }
     answer(&app, pairs, session, &browser, &origin).await
 }
 
@@ -113,7 +119,7 @@ async fn decide(
                 login_hint: request.login_hint().map(str::to_owned),
                 account,
             };
-            login::begin(app, login, None, browser).await
+            login::begin(app, login, None, browser, origin).await
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use auth_core::audit::Origin;
 use auth_core::broker::browser_session::HANDLE;
 use auth_core::broker::{Completed, CredentialsPrompt, Event, Notice, Step};
 use auth_core::login::{LoginRequest, step};
 use auth_core::secret::{Secret, Token};
+use auth_core::store::SessionId;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,6 +16,7 @@ use serde::Deserialize;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tower_sessions::{Expiry, Session as CookieSession};
+use tracing::Instrument as _;
 
 use super::{authorize, content_policy};
 use crate::app::App;
@@ -50,6 +53,7 @@ pub(super) async fn show(
     State(app): State<Arc<App>>,
     Query(query): Query<LoginQuery>,
     MaybeSignedIn(session): MaybeSignedIn,
+    RequestOrigin(origin): RequestOrigin,
     browser: Browser,
 ) -> Result<Response, PublicError> {
     let Some(handle) = &query.login else {
@@ -57,7 +61,7 @@ pub(super) async fn show(
             return Ok(Redirect::to("/account").into_response());
         }
         let request = LoginRequest::default();
-        return begin(&app, request, query.connector.as_deref(), &browser).await;
+        return begin(&app, request, query.connector.as_deref(), &browser, &origin).await;
     };
     shown_again(&app, handle, query.connector.as_deref(), &browser).await
 }
@@ -67,6 +71,7 @@ pub(super) async fn show_connector(
     State(app): State<Arc<App>>,
     Path(connector): Path<String>,
     Query(query): Query<LoginQuery>,
+    RequestOrigin(origin): RequestOrigin,
     browser: Browser,
 ) -> Result<Response, PublicError> {
     if !app.broker.connectors().choices().iter().any(|choice| choice.id == connector) {
@@ -74,7 +79,7 @@ pub(super) async fn show_connector(
     }
     match &query.login {
         Some(handle) => shown_again(&app, handle, Some(&connector), &browser).await,
-        None => begin(&app, LoginRequest::default(), Some(&connector), &browser).await,
+        None => begin(&app, LoginRequest::default(), Some(&connector), &browser, &origin).await,
     }
 }
 
@@ -84,8 +89,9 @@ pub(super) async fn begin(
     request: LoginRequest,
     connector: Option<&str>,
     browser: &Browser,
+    origin: &Origin,
 ) -> Result<Response, PublicError> {
-    let (handle, step) = app.broker.begin(request, &browser.secret).await?;
+    let (handle, step) = app.broker.begin(request, &browser.secret, origin).await?;
     let response = page_of(app, step, &handle, connector)?;
     Ok(browser.remember(response))
 }
@@ -117,9 +123,7 @@ pub(super) async fn credentials(
         password: Secret::new(form.password),
     };
     let replaces = session.map(|session| session.id());
-    let browser = browser.known()?;
-    let step = app.broker.submit(&form.csrf, browser, event, replaces, &origin).await?;
-    answer(&app, step, &form.csrf, &cookie).await
+    finish(app, form.csrf, browser, event, replaces, origin, cookie).await
 }
 
 /// `POST /login/factor` and `POST /login/enrol`: a code.
@@ -133,9 +137,30 @@ pub(super) async fn code(
 ) -> Result<Response, PublicError> {
     let event = Event::Code(Secret::new(form.code));
     let replaces = session.map(|session| session.id());
-    let browser = browser.known()?;
-    let step = app.broker.submit(&form.csrf, browser, event, replaces, &origin).await?;
-    answer(&app, step, &form.csrf, &cookie).await
+    finish(app, form.csrf, browser, event, replaces, origin, cookie).await
+}
+
+/// Takes an answer and writes the session's cookie, in a task of its own: a browser that goes away
+/// in the middle must not leave a judged attempt without its event, or a session without a cookie.
+async fn finish(
+    app: Arc<App>,
+    form_token: String,
+    browser: Browser,
+    event: Event,
+    replaces: Option<SessionId>,
+    origin: Origin,
+    cookie: CookieSession,
+) -> Result<Response, PublicError> {
+    let work = async move {
+        let secret = browser.known()?;
+        let step = app.broker.submit(&form_token, secret, event, replaces, &origin).await?;
+        answer(&app, step, &form_token, &cookie).await
+    };
+    let span = tracing::Span::current();
+    tokio::spawn(work.instrument(span)).await.map_err(|error| {
+        tracing::error!(%error, "a sign-in's task failed");
+        PublicError::Internal
+    })?
 }
 
 /// `GET /login/continue`, `GET /login/factor`, `GET /login/enrol`: shows the step where the login

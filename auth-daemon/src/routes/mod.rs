@@ -57,7 +57,9 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/icon.svg", get(assets::icon));
-    let router = pages.merge(programs).layer(map_response(secure_headers));
+    let secure = app.site.secure;
+    let router =
+        pages.merge(programs).layer(map_response(move |response| secure_headers(response, secure)));
     with_edges(router, app)
 }
 
@@ -67,7 +69,7 @@ pub(crate) fn administration(app: Arc<App>) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .layer(map_response(secure_headers));
+        .layer(map_response(|response| secure_headers(response, false)));
     with_edges(router, app)
 }
 
@@ -92,7 +94,7 @@ fn browser_sessions(app: &App) -> SessionManagerLayer<CookieStore> {
 }
 
 /// Headers of every answer; a handler that sets one of them itself wins.
-async fn secure_headers(mut response: Response) -> Response {
+async fn secure_headers(mut response: Response, https: bool) -> Response {
     let defaults: [(HeaderName, &'static str); 6] = [
         (
             header::CONTENT_SECURITY_POLICY,
@@ -108,6 +110,10 @@ async fn secure_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in defaults {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if https {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(year);
     }
     response
 }

@@ -33,25 +33,10 @@ impl FactorStore for PostgresStore {
         recovery: Option<Vec<RecoveryCodeRecord>>,
         audit: Vec<AuditRecord>,
     ) -> Result<(), StoreError> {
-        const ADD: &str = "INSERT INTO factors (id, account, kind, name, sealed, created_at, \
-             last_used_at, last_step) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let params: [Param<'_>; 8] = [
-            &factor.id.0,
-            &factor.account.0,
-            &factor.kind.as_str(),
-            &optional(&factor.name),
-            &factor.sealed,
-            &factor.created_at.millis(),
-            &factor.last_used_at.map(Timestamp::millis),
-            &factor.last_step,
-        ];
         let mut connection = self.database.primary().await?;
         connection.begin().await?;
         Self::lock_account(&mut connection, factor.account).await?;
-        connection.execute(ADD, &params).await?;
-        if let Some(codes) = recovery {
-            replace_codes(&mut connection, factor.account, &codes).await?;
-        }
+        add(&mut connection, &factor, recovery.as_deref()).await?;
         audit::insert(&mut connection, &audit).await?;
         connection.commit().await
     }
@@ -122,6 +107,32 @@ impl FactorStore for PostgresStore {
         let columns = &mut Columns::of(&row, "recovery_codes");
         let left: i64 = columns.take()?;
         u64::try_from(left).map_err(|_| columns.corrupt("a negative count"))
+    }
+}
+
+/// Adds a factor, and replaces the recovery codes if some are given. The row lock of the account
+/// is held.
+pub(super) async fn add(
+    connection: &mut Connection,
+    factor: &FactorRecord,
+    recovery: Option<&[RecoveryCodeRecord]>,
+) -> Result<(), StoreError> {
+    const ADD: &str = "INSERT INTO factors (id, account, kind, name, sealed, created_at, \
+         last_used_at, last_step) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let params: [Param<'_>; 8] = [
+        &factor.id.0,
+        &factor.account.0,
+        &factor.kind.as_str(),
+        &optional(&factor.name),
+        &factor.sealed,
+        &factor.created_at.millis(),
+        &factor.last_used_at.map(Timestamp::millis),
+        &factor.last_step,
+    ];
+    connection.execute(ADD, &params).await?;
+    match recovery {
+        Some(codes) => replace_codes(connection, factor.account, codes).await,
+        None => Ok(()),
     }
 }
 

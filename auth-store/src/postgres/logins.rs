@@ -12,6 +12,7 @@ use super::PostgresStore;
 use super::audit::events;
 use super::columns::{AccountRow, Columns, Param, SessionRow};
 use super::connection::Connection;
+use super::factors;
 use super::listener::CHANNEL;
 use super::sessions::{end_session, hand_over};
 
@@ -114,24 +115,32 @@ impl LoginStore for PostgresStore {
             return Ok(false);
         }
         let mut connection = self.database.primary().await?;
-        let Some(replaced) = completion.replaces else {
+        if completion.factor.is_none() && completion.replaces.is_none() {
             let done = complete(&mut connection, &completion).await;
             if completion.account.is_some() {
                 self.cache.account_changed(owner);
             }
             return done;
-        };
+        }
         connection.begin().await?;
+        // Nobody has the nil id: without a replaced session only the account itself is locked.
+        let replaced = completion.replaces.unwrap_or(SessionId(uuid::Uuid::nil()));
         let others = lock_accounts(&mut connection, owner, replaced).await?;
-        if !complete(&mut connection, &completion).await? {
+        let taken = completion.factor.is_some() && has_factor(&mut connection, owner).await?;
+        if taken || !complete(&mut connection, &completion).await? {
             connection.rollback().await?;
             return Ok(false);
         }
-        hand_over(&mut connection, replaced, &completion.session).await?;
-        let at = completion.session.created_at;
-        let ended = end_session(&mut connection, replaced, at, "replaced").await?;
-        if let Some(session) = ended.first() {
-            Self::notify(&mut connection, &session.account.to_string()).await?;
+        if let Some((factor, codes)) = &completion.factor {
+            factors::add(&mut connection, factor, Some(codes)).await?;
+        }
+        if completion.replaces.is_some() {
+            hand_over(&mut connection, replaced, &completion.session).await?;
+            let at = completion.session.created_at;
+            let ended = end_session(&mut connection, replaced, at, "replaced").await?;
+            if let Some(session) = ended.first() {
+                Self::notify(&mut connection, &session.account.to_string()).await?;
+            }
         }
         let committed = connection.commit().await;
         for account in others {
@@ -139,6 +148,12 @@ impl LoginStore for PostgresStore {
         }
         committed.map(|()| true)
     }
+}
+
+/// Whether the account, whose row lock is held, has a second factor.
+async fn has_factor(connection: &mut Connection, owner: AccountId) -> Result<bool, StoreError> {
+    const HAS: &str = "SELECT TRUE FROM factors WHERE account = $1 LIMIT 1";
+    Ok(connection.row(HAS, &[&owner.0]).await?.is_some())
 }
 
 /// Locks the account that signs in and the one whose session is replaced, in the order of ids.

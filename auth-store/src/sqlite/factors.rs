@@ -29,7 +29,7 @@ fn factors_of(c: &Connection, account: AccountId) -> Result<Vec<FactorRecord>, S
     })
 }
 
-fn insert(c: &Connection, factor: &FactorRecord) -> Result<(), StoreError> {
+pub(super) fn insert(c: &Connection, factor: &FactorRecord) -> Result<(), StoreError> {
     change(
         c,
         "INSERT INTO factor (id, account, kind, name, sealed, created_at, last_used_at, \
@@ -53,7 +53,7 @@ fn remove_codes(c: &Connection, account: AccountId) -> Result<(), StoreError> {
     change(c, sql, params![account.0.as_bytes()]).map(drop)
 }
 
-fn replace_codes(
+pub(super) fn replace_codes(
     c: &Connection,
     account: AccountId,
     codes: &[RecoveryCodeRecord],

@@ -9,7 +9,7 @@ use auth_core::store::{
 use rusqlite::{Connection, params};
 
 use super::row::{change, one};
-use super::{SqliteStore, accounts, audit, sessions, throttle};
+use super::{SqliteStore, accounts, audit, factors, sessions, throttle};
 
 /// Writes `login` if the stored version is `login.version`.
 fn advance(c: &Connection, login: &LoginRecord) -> Result<bool, StoreError> {
@@ -36,6 +36,12 @@ fn may_complete(c: &Connection, completion: &LoginCompletion) -> Result<bool, St
         return Ok(false);
     }
     let id = completion.session.account;
+    if completion.factor.is_some() {
+        let sql = "SELECT 1 FROM factor WHERE account = ?1 LIMIT 1";
+        if one(c, sql, params![id.0.as_bytes()], |_| Ok(()))?.is_some() {
+            return Ok(false);
+        }
+    }
     let sql = "SELECT version FROM account WHERE id = ?1 AND active = 1";
     let stored = one(c, sql, params![id.0.as_bytes()], |columns| columns.take::<i64>())?;
     Ok(match (stored, &completion.account) {
@@ -104,6 +110,10 @@ impl LoginStore for SqliteStore {
             advance(c, &completion.login)?;
             if let Some(account) = &completion.account {
                 accounts::update(c, account)?;
+            }
+            if let Some((factor, codes)) = &completion.factor {
+                factors::insert(c, factor)?;
+                factors::replace_codes(c, factor.account, codes)?;
             }
             if let Some(replaced) = completion.replaces {
                 sessions::hand_over(c, replaced, &completion.session)?;

@@ -131,6 +131,7 @@ async fn client_of_existing(store: &dyn Store, n: u128) -> Result<Client, StoreE
         account: None,
         session: browser.clone(),
         replaces: None,
+        factor: None,
         clear_throttle: vec![],
         audit: vec![],
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Provider, ProviderError};
+use super::{Provider, ProviderError, RecheckVerdict};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::handoff::acr::AuthenticationContext;
@@ -111,6 +111,10 @@ impl Provider {
             self.note(refused(now, error.as_str(), Some(&client), origin)).await;
             return Ok(AuthorizationOutcome::Page(error));
         }
+        let session = match session {
+            Some(session) if !self.is_still_welcome(session).await? => None,
+            other => other,
+        };
         match (decide(request, &client, session, policy_acr, now), session) {
             (AuthorizationDecision::SignIn(demand), _) => Ok(AuthorizationOutcome::SignIn(demand)),
             (AuthorizationDecision::IssueCode, Some(session)) => {
@@ -135,6 +139,17 @@ impl Provider {
                 let response = AuthorizationResponse::error(request, error, &self.issuer);
                 Ok(AuthorizationOutcome::Respond(response))
             }
+        }
+    }
+
+    /// Asks the session's connector again where its last answer is too old: somebody who was
+    /// disabled in the directory gets no code from an old session.
+    async fn is_still_welcome(&self, session: &Session) -> Result<bool, ProviderError> {
+        let Some(recheck) = &self.recheck else { return Ok(true) };
+        match recheck.recheck(session.account(), &session.record().connector).await {
+            RecheckVerdict::Unchanged | RecheckVerdict::Updated(_) => Ok(true),
+            RecheckVerdict::Refused { .. } => Ok(false),
+            RecheckVerdict::Unavailable => Err(ProviderError::ConnectorUnavailable),
         }
     }
 

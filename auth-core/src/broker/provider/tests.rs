@@ -278,6 +278,7 @@ async fn browser_session(
         account: None,
         session: session.clone(),
         replaces: None,
+        factor: None,
         clear_throttle: Vec::new(),
         audit: Vec::new(),
     };

@@ -46,6 +46,7 @@ pub(super) fn completion(n: u32, session: SessionRecord) -> LoginCompletion {
         account: None,
         session,
         replaces: None,
+        factor: None,
         clear_throttle: vec![],
         audit: vec![],
     }

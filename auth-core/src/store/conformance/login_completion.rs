@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Outcome, cases, given, sample};
 use crate::clock::Timestamp;
 use crate::store::{
-    AccountRecord, Attempt, LoginCompletion, LoginRecord, SessionRecord, Store, StoreError,
-    ThrottleRule,
+    AccountRecord, Attempt, LoginCompletion, LoginRecord, RecoveryCodeRecord, SessionRecord, Store,
+    StoreError, ThrottleRule,
 };
 use sample::{ISSUED, at};
 
@@ -20,6 +20,7 @@ cases!(
     a_login_ends_once,
     the_replaced_session_ends_with_what_came_from_it,
     the_same_persons_new_login_keeps_the_chat_servers_sessions,
+    the_first_factor_is_confirmed_once,
 );
 
 const RULE: ThrottleRule = ThrottleRule { limit: 5, lockout: Duration::from_secs(600) };
@@ -51,6 +52,7 @@ fn full_completion(before: &Before) -> LoginCompletion {
         account: Some(sample::changed(&before.account, 3)),
         session: sample::browser_session(before.account.id, 2),
         replaces: Some(before.session.id),
+        factor: None,
         clear_throttle: vec!["a".to_owned(), "b".to_owned(), "unknown".to_owned()],
         audit: vec![sample::event(1), sample::event(2)],
     }
@@ -218,5 +220,30 @@ async fn the_same_persons_new_login_keeps_the_chat_servers_sessions(
     given::revoked(&*store, new.id, 1006).await?;
     let moved = store.session(child.record.id).await?;
     assert_eq!(moved.and_then(|child| child.revoked_at), Some(at(1006)), "after the logout");
+    Ok(())
+}
+
+async fn the_first_factor_is_confirmed_once(store: Arc<dyn Store>) -> Outcome {
+    let account = given::account(&*store, 1).await?.id;
+    let confirmed = |n: u32| {
+        let mut completion = given::completion(n, sample::browser_session(account, n));
+        let code = RecoveryCodeRecord { account, hash: [u8::try_from(n).unwrap_or(0); 32] };
+        completion.factor = Some((sample::factor(account, n), vec![code]));
+        completion
+    };
+    store.add_login(sample::login(1)).await?;
+    store.add_login(sample::login(2)).await?;
+    assert!(store.complete_login(confirmed(1)).await?);
+    assert_eq!(store.factors(&[account]).await?, vec![sample::factor(account, 1)]);
+    assert_eq!(store.recovery_codes_left(account).await?, 1);
+
+    // Another login of the same account that was about to confirm one too.
+    let trail = given::trail(&*store).await?;
+    assert!(!store.complete_login(confirmed(2)).await?, "a second first factor");
+    assert_eq!(store.factors(&[account]).await?.len(), 1);
+    assert_eq!(store.session(sample::session_id(2)).await?, None);
+    assert_eq!(store.login(sample::login(2).handle).await?, Some(sample::login(2)));
+    assert!(store.consume_recovery_code(account, [1; 32]).await?, "the first codes are kept");
+    assert_eq!(given::trail(&*store).await?, trail);
     Ok(())
 }

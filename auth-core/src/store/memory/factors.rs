@@ -10,7 +10,11 @@ use crate::store::{
 };
 
 impl State {
-    fn replace_codes(&mut self, account: AccountId, codes: Vec<RecoveryCodeRecord>) {
+    pub(super) fn has_factor(&self, account: AccountId) -> bool {
+        self.factors.values().any(|factor| factor.account == account)
+    }
+
+    pub(super) fn replace_codes(&mut self, account: AccountId, codes: Vec<RecoveryCodeRecord>) {
         self.recovery_codes.insert(account, codes.into_iter().map(|code| code.hash).collect());
     }
 }

@@ -69,10 +69,17 @@ impl LoginStore for MemoryStore {
             state.check_unique(account)?;
         }
         state.check_session_id(&completion.session)?;
+        if completion.factor.is_some() && state.has_factor(completion.session.account) {
+            return Ok(false);
+        }
 
         state.write_login(completion.login);
         if let Some(account) = completion.account {
             state.write_account(account);
+        }
+        if let Some((factor, codes)) = completion.factor {
+            state.replace_codes(factor.account, codes);
+            state.factors.insert(factor.id, factor);
         }
         if let Some(replaced) = completion.replaces {
             for child in state.sessions.values_mut() {

@@ -63,7 +63,7 @@ pub(crate) struct Sync {
 
 /// What stops a harmful run.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "used once sync jobs exist"))]
+#[expect(dead_code, reason = "used once sync jobs exist")]
 pub(crate) struct Brake {
     /// Share of active accounts.
     pub(crate) share: Percent,

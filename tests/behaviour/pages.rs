@@ -74,6 +74,29 @@ async fn no_page_is_wider_than_a_phone() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_factor_is_set_up_on_a_phone() -> Result<()> {
+    let daemon = site::start(site::daemon().set("mfa.policy", "required")).await?;
+    let chromium = Chromium::start().await?;
+    for phone in [true, false] {
+        if phone {
+            chromium.phone().await?
+        } else {
+            chromium.desktop().await?
+        }
+        chromium.client.delete_all_cookies().await?;
+        chromium.client.goto(&daemon.url("/login")).await?;
+        chromium.type_into("username", JANE).await?;
+        chromium.type_into("password", PASSWORD).await?;
+        chromium.wait_for_css("form button").await?.click().await?;
+        chromium.wait_for_css("#totp-secret").await?;
+        chromium.wait_for_css(".qr svg").await?;
+        chromium.screenshot(&format!("enrol-{}", if phone { "phone" } else { "desk" })).await?;
+        ensure!(chromium.sideways_overflow().await? == 0, "the page is too wide");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_browser_follows_the_redirect_to_a_chat_server_on_another_site() -> Result<()> {
     // Chromium applies form-action to the redirects after a form's post.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

@@ -1,8 +1,7 @@
 //! The second factor: set up at login, asked for, replayed, skipped, guessed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context, Result, ensure};
+use auth_core::clock::{Clock as _, SystemClock};
 use auth_tests::harness::daemon::Daemon;
 use auth_tests::harness::html;
 use auth_tests::harness::http::{Browser, Page};
@@ -15,8 +14,7 @@ async fn required() -> Result<Daemon> {
 
 /// What Debian's `oathtool` makes of a seed for the time step `steps` from now.
 fn code(secret: &str, steps: i64) -> Result<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let at = i64::try_from(now)? + 30 * steps;
+    let at = SystemClock.now().seconds() + 30 * steps;
     let output = std::process::Command::new("oathtool")
         .args(["--totp", "--base32", "--now", &format!("@{at}"), &secret.replace(' ', "")])
         .output()

@@ -2,7 +2,7 @@
 //!
 //! The same schema drives three things: the structural check ([`super::structure`]), the parsing
 //! of environment variables ([`super::environment`]) and the reference page
-//! ([`super::reference`]), so that none of them can know a key that another does not.
+//! ([`super::reference()`]), so that none of them can know a key that another does not.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};

@@ -1,6 +1,7 @@
 //! The pages: one context struct for each template. They work without script.
 
 use askama::Template;
+use auth_core::clock::Timestamp;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -63,6 +64,7 @@ pub(crate) struct Account<'a> {
     pub(crate) email: &'a str,
     pub(crate) connector: &'a str,
     pub(crate) since: &'a str,
+    pub(crate) since_shown: &'a str,
     pub(crate) csrf: &'a str,
 }
 
@@ -72,6 +74,7 @@ pub(crate) struct SessionItem {
     pub(crate) what: String,
     pub(crate) current: bool,
     pub(crate) last_seen_at: String,
+    pub(crate) last_seen_shown: String,
     pub(crate) ip: String,
     pub(crate) user_agent: String,
 }
@@ -108,6 +111,15 @@ pub(crate) struct Message<'a> {
 pub(crate) struct FormPost<'a> {
     pub(crate) action: &'a str,
     pub(crate) fields: &'a [(String, String)],
+}
+
+/// A moment as people read it, in UTC to the minute.
+pub(crate) fn moment(at: Timestamp) -> String {
+    let text = at.rfc3339();
+    match (text.get(..10), text.get(11..16)) {
+        (Some(day), Some(minute)) => format!("{day} {minute} UTC"),
+        _ => text,
+    }
 }
 
 /// Renders a page with status 200.

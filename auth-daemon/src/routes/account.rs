@@ -41,6 +41,7 @@ pub(super) async fn show(signed_in: SignedIn) -> Response {
         email: account.email.as_deref().unwrap_or_default(),
         connector: &record.connector,
         since: &record.created_at.rfc3339(),
+        since_shown: &pages::moment(record.created_at),
         csrf: &signed_in.csrf,
     };
     pages::render(&page)
@@ -64,6 +65,7 @@ pub(super) async fn sessions(
             current: session.id == signed_in.session.id(),
             what: session.client.unwrap_or_else(|| "Browser".to_owned()),
             last_seen_at: session.last_seen_at.rfc3339(),
+            last_seen_shown: pages::moment(session.last_seen_at),
             ip: session.ip.unwrap_or_default(),
             user_agent: session.user_agent.unwrap_or_default(),
         })

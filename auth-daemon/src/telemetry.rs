@@ -1,24 +1,34 @@
 //! The log (JSON lines on standard error) and the metrics recorder.
 
+mod span_fields;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use span_fields::SpanFields;
 
 /// Environment variable with the log's filter, e.g. `info,auth_core=debug`.
 const FILTER: &str = "AUTH_DAEMON_LOG";
 
 /// Starts the log. `default` is the level where the environment says nothing.
 pub(crate) fn start_log(default: &str) {
-    let filter =
-        EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(default));
-    // A second start (in tests) keeps the first one's subscriber.
-    let _ = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+        .fmt_fields(SpanFields)
+        .with_writer(std::io::stderr);
+    let filter = filter().or_else(|| default.parse().ok()).unwrap_or_default();
+    // A second start (in tests) keeps the first one's subscriber.
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}
+
+#[expect(clippy::disallowed_methods, reason = "the log begins before the configuration is read")]
+fn filter() -> Option<Targets> {
+    std::env::var(FILTER).ok()?.parse().ok()
 }
 
 /// Installs the recorder of metrics and describes them.
@@ -32,10 +42,16 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()?;
     metrics::describe_counter!("auth_logins_total", "Logins by connector and result");
     metrics::describe_counter!("auth_first_factors_total", "First factors by connector and result");
-    metrics::describe_counter!("auth_tokens_total", "Answers of the token endpoint by grant and result");
+    metrics::describe_counter!(
+        "auth_tokens_total",
+        "Answers of the token endpoint by grant and result"
+    );
     metrics::describe_histogram!("auth_login_duration_seconds", "Time of a login's first factor");
     metrics::describe_gauge!("auth_hash_queue", "Password checks that wait for a hash thread");
-    metrics::describe_gauge!("auth_ldap_pool_connections", "Connections to a directory by pool and state");
+    metrics::describe_gauge!(
+        "auth_ldap_pool_connections",
+        "Connections to a directory by pool and state"
+    );
     metrics::describe_gauge!("auth_sessions", "Live sessions, by kind, up to the counted limit");
     metrics::describe_gauge!("auth_build_info", "Always 1; the version is a label");
     metrics::gauge!("auth_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

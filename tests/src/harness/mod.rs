@@ -2,7 +2,6 @@
 //! relying party's side of OpenID Connect. A program is ready when a condition says so (a line in
 //! its log, a port that answers), never after a pause.
 
-mod run_program;
 pub mod browser;
 pub mod chat_server;
 pub mod daemon;
@@ -12,6 +11,7 @@ pub mod oidc;
 pub mod port;
 pub mod postgres;
 pub mod process;
+mod run_program;
 pub mod samba;
 pub mod slapd;
 

@@ -1,6 +1,6 @@
 //! What the outside is told when a request fails: a closed list of codes with a request id.
 //!
-//! Handlers answer with a [`PublicError`]; the one place that renders it, [`render`], knows whether
+//! Handlers answer with a [`PublicError`]; the one place that renders it, [`with_body`], knows whether
 //! a person (page) or a program (RFC 9457 problem document) asked. The cause chain goes to the
 //! log once, in the `From` impls below, and never to the outside. OAuth endpoints have their own
 //! form (RFC 6749 section 5.2).
@@ -12,11 +12,9 @@ use auth_core::broker::provider::ProviderError;
 use auth_core::store::StoreError;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::extract::origin::RequestOrigin;
 use crate::pages;
 
 /// Everything that the outside may be told.
@@ -185,16 +183,31 @@ fn log_store(error: &StoreError) -> PublicError {
     }
 }
 
-/// Middleware: gives every failed response its body, as a page or a problem document.
-pub(crate) async fn render(request: Request, next: Next) -> Response {
-    let origin = request.extensions().get::<RequestOrigin>().cloned();
-    let wants_page = request
-        .headers()
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
-    let for_program = is_for_program(request.uri().path()) || !wants_page;
-    let response = next.run(request).await;
+/// Who reads an answer: a person or a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    Person,
+    Program,
+}
+
+impl Audience {
+    /// Whoever sent this request.
+    pub(crate) fn of(request: &Request) -> Self {
+        let wants_page = request
+            .headers()
+            .get(header::ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .is_some_and(|accept| accept.contains("text/html"));
+        if wants_page && !is_for_program(request.uri().path()) {
+            Self::Person
+        } else {
+            Self::Program
+        }
+    }
+}
+
+/// Gives a failed response its body, as a page or a problem document.
+pub(crate) fn with_body(response: Response, audience: Audience, request_id: &str) -> Response {
     let error = match response.extensions().get::<PublicError>() {
         Some(error) => *error,
         // A framework's own refusal (a missing route, an oversized body) has a plain text body.
@@ -203,8 +216,10 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
             _ => return response,
         },
     };
-    let request_id = origin.map(|origin| origin.0.request_id).unwrap_or_default();
-    let body = if for_program { problem(error, &request_id) } else { page(error, &request_id) };
+    let body = match audience {
+        Audience::Program => problem(error, request_id),
+        Audience::Person => page(error, request_id),
+    };
     let (mut parts, _) = response.into_parts();
     parts.status = error.status();
     let (body_parts, body) = body.into_parts();

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod cookie_store;
+mod edge;
 mod error;
 mod exit;
 mod extract;

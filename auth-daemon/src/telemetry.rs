@@ -1,23 +1,34 @@
 //! The log (JSON lines on standard error) and the metrics recorder.
 
+mod span_fields;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use span_fields::SpanFields;
 
 /// Environment variable with the log's filter, e.g. `info,auth_core=debug`.
 const FILTER: &str = "AUTH_DAEMON_LOG";
 
 /// Starts the log. `default` is the level where the environment says nothing.
 pub(crate) fn start_log(default: &str) {
-    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(default));
-    // A second start (in tests) keeps the first one's subscriber.
-    let _ = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+        .fmt_fields(SpanFields)
+        .with_writer(std::io::stderr);
+    let filter = filter().or_else(|| default.parse().ok()).unwrap_or_default();
+    // A second start (in tests) keeps the first one's subscriber.
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}
+
+#[expect(clippy::disallowed_methods, reason = "the log begins before the configuration is read")]
+fn filter() -> Option<Targets> {
+    std::env::var(FILTER).ok()?.parse().ok()
 }
 
 /// Installs the recorder of metrics and describes them.

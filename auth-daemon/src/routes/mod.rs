@@ -9,29 +9,18 @@ mod login;
 mod provider;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use auth_core::store::Store;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::response::{Redirect, Response};
+use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
 use axum::routing::{get, post};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 use tower_sessions::SessionManagerLayer;
 use tower_sessions::cookie::SameSite;
 
 use crate::app::App;
 use crate::cookie_store::CookieStore;
-use crate::error;
-use crate::extract::origin;
-
-/// No body that we read is larger.
-const BODY_LIMIT: usize = 64 * 1024;
-/// No request takes longer.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::edge;
 
 /// Routes of the public listener.
 pub(crate) fn public(app: Arc<App>) -> Router {
@@ -57,10 +46,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/icon.svg", get(assets::icon));
-    let secure = app.site.secure;
-    let router =
-        pages.merge(programs).layer(map_response(move |response| secure_headers(response, secure)));
-    with_edges(router, app)
+    with_edge(pages.merge(programs), app)
 }
 
 /// Routes of the administration listener.
@@ -68,19 +54,12 @@ pub(crate) fn administration(app: Arc<App>) -> Router {
     let router = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .layer(map_response(|response| secure_headers(response, false)));
-    with_edges(router, app)
+        .route("/metrics", get(health::metrics));
+    with_edge(router, app)
 }
 
-fn with_edges(router: Router<Arc<App>>, app: Arc<App>) -> Router {
-    router
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
-        .layer(CatchPanicLayer::new())
-        .layer(from_fn(error::render))
-        .layer(from_fn_with_state(Arc::clone(&app), origin::assign))
-        .with_state(app)
+fn with_edge(router: Router<Arc<App>>, app: Arc<App>) -> Router {
+    router.layer(from_fn_with_state(Arc::clone(&app), edge::around)).with_state(app)
 }
 
 fn browser_sessions(app: &App) -> SessionManagerLayer<CookieStore> {
@@ -91,29 +70,4 @@ fn browser_sessions(app: &App) -> SessionManagerLayer<CookieStore> {
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
         .with_path("/")
-}
-
-/// Headers of every answer; a handler that sets one of them itself wins.
-async fn secure_headers(mut response: Response, https: bool) -> Response {
-    let defaults: [(HeaderName, &'static str); 6] = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-             frame-ancestors 'none'; base-uri 'none'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::CACHE_CONTROL, "no-store"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    ];
-    let headers = response.headers_mut();
-    for (name, value) in defaults {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    if https {
-        let year = HeaderValue::from_static("max-age=31536000");
-        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(year);
-    }
-    response
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use auth_core::handoff::oauth_error::OAuthError;
+use axum::body::Body;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -104,8 +105,10 @@ fn cached(value: &impl Serialize) -> Result<Response, PublicError> {
 }
 
 fn serialised(value: &impl Serialize) -> Response {
-    match serde_json::to_string(value) {
-        Ok(body) => json(StatusCode::OK, body),
+    // Room for most answers, so that writing one does not grow it again and again.
+    let mut body = Vec::with_capacity(512);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => json(StatusCode::OK, body),
         Err(error) => {
             tracing::error!(%error, "an answer has no JSON form");
             PublicError::Internal.into_response()
@@ -113,7 +116,7 @@ fn serialised(value: &impl Serialize) -> Response {
     }
 }
 
-fn json(status: StatusCode, body: String) -> Response {
+fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let kind = HeaderValue::from_static("application/json");
     // RFC 6749 section 5.1 asks for both.
     let headers = [
@@ -121,7 +124,7 @@ fn json(status: StatusCode, body: String) -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::PRAGMA, HeaderValue::from_static("no-cache")),
     ];
-    (status, headers, body).into_response()
+    (status, headers, body.into()).into_response()
 }
 
 fn failure(error: &OAuthError) -> Response {

@@ -94,6 +94,9 @@ pub(super) fn connect(place: &Place) -> Result<Connection, StoreError> {
     .map_err(failure)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failure)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    // A plan must not depend on bound values: SQLite would compile such a statement anew whenever
+    // it comes back from the cache, which takes many times as long as a look-up.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failure)?;
     connection
         .execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")
         .map_err(failure)?;

@@ -63,20 +63,21 @@ impl TokenCache {
 
 const CACHED_TOKENS: u64 = 10_000;
 
+pub(super) const ACCESS_TOKEN: &str = concat!(
+    "SELECT access_token.session, access_token.scope, access_token.created_at, \
+     access_token.expires_at, ",
+    session_columns!(),
+    ", ",
+    account_columns!(),
+    " FROM access_token JOIN session ON session.id = access_token.session \
+     JOIN account ON account.id = session.account WHERE access_token.hash = ?1"
+);
+
 fn read_access_token(
     c: &Connection,
     hash: TokenHash,
 ) -> Result<Option<AccessTokenStatus>, StoreError> {
-    let sql = concat!(
-        "SELECT access_token.session, access_token.scope, access_token.created_at, \
-         access_token.expires_at, ",
-        session_columns!(),
-        ", ",
-        account_columns!(),
-        " FROM access_token JOIN session ON session.id = access_token.session \
-         JOIN account ON account.id = session.account WHERE access_token.hash = ?1"
-    );
-    one(c, sql, params![hash.as_bytes()], |columns| {
+    one(c, ACCESS_TOKEN, params![hash.as_bytes()], |columns| {
         columns.of("access_token");
         let token = AccessTokenRecord {
             hash,

@@ -11,7 +11,7 @@ use super::cores::Split;
 use super::figures::median;
 use super::process::processor_time;
 use super::report::{Report, Row, per_second};
-use super::site::{Backend, Site};
+use super::site::{Backend, Plan, Site};
 use super::wrk::Load;
 
 const ROUNDS: usize = 3;
@@ -36,7 +36,8 @@ pub(super) async fn measure(
 ) -> Result<()> {
     let cores = Split::halves()?;
     let threads = cores.server_threads();
-    let mut site = Site::start(backend, SESSIONS, Some(threads)).await?;
+    let plan = Plan { threads: Some(threads), ..Plan::of(SESSIONS) };
+    let mut site = Site::start(backend, plan).await?;
     let bare = Bare::start(program, threads).await?;
     let daemon = (site.address()?.to_string(), site.daemon.process_id()?);
     let bare = (&bare, (bare.address.clone(), bare.process_id()));

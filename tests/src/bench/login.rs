@@ -13,7 +13,7 @@ use super::accounts;
 use super::connection::{Answer, BlockingConnection, Connection, Request};
 use super::figures::{Window, median, percentile};
 use super::report::{Report, Row, per_second};
-use super::site::{Backend, PASSWORD, Site};
+use super::site::{Backend, PASSWORD, Plan, Site};
 use crate::harness::html;
 
 const CLIENTS: usize = 16;
@@ -29,7 +29,7 @@ const CHECK_GOAL: Duration = Duration::from_millis(5);
 
 /// Measures logins and, beside them, session checks.
 pub(super) async fn measure(report: &mut Report) -> Result<()> {
-    let site = Site::start(Backend::Sqlite, CLIENTS, None).await?;
+    let site = Site::start(Backend::Sqlite, Plan::of(CLIENTS)).await?;
     let people = accounts::create(&site, CLIENTS).await?;
     let threads = hash_threads();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

@@ -51,21 +51,40 @@ impl Backend<'_> {
     }
 }
 
+/// What a site is to have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// Number of client sessions.
+    pub(super) sessions: usize,
+    /// Number of the daemon's async threads; none for one per core.
+    pub(super) threads: Option<usize>,
+    /// How ID tokens are signed: `RS256` or `EdDSA`.
+    pub(super) signature: &'static str,
+}
+
+impl Plan {
+    /// So many client sessions, and the daemon's own defaults.
+    pub(super) const fn of(sessions: usize) -> Self {
+        Self { sessions, threads: None, signature: "RS256" }
+    }
+}
+
 impl Site {
-    /// Starts a daemon with so many client sessions. `threads` is the number of its async threads
-    /// where it is not to have one per core.
-    pub(super) async fn start(
-        backend: Backend<'_>,
-        sessions: usize,
-        threads: Option<usize>,
-    ) -> Result<Self> {
-        let mut builder = Daemon::builder().client(CLIENT, SECRET, &[REDIRECT_URI]);
+    /// Starts a daemon and signs in.
+    pub(super) async fn start(backend: Backend<'_>, plan: Plan) -> Result<Self> {
+        let mut client = toml::Table::new();
+        client.insert("id".into(), CLIENT.into());
+        client.insert("kind".into(), "oidc".into());
+        client.insert("secret".into(), SECRET.into());
+        client.insert("redirect_uris".into(), vec![REDIRECT_URI].into());
+        client.insert("id_token_signed_response_alg".into(), plan.signature.into());
+        let mut builder = Daemon::builder().array_entry("client", client);
         let mut store = StoreOptions::default();
         if let Backend::Postgres(server) = backend {
             store.url = server.url(&server.create_database()?);
             builder = builder.set("storage.url", store.url.as_str());
         }
-        if let Some(threads) = threads {
+        if let Some(threads) = plan.threads {
             builder = builder.environment("TOKIO_WORKER_THREADS", &threads.to_string());
         }
         let daemon = builder.start().await.context("daemon")?;
@@ -77,7 +96,7 @@ impl Site {
             RelyingParty::discover(daemon.issuer(), CLIENT, Some(SECRET), REDIRECT_URI).await?;
         let mut site =
             Self { daemon, party, sessions: Vec::new(), browser: Browser::new()?, store };
-        site.sign_in(sessions).await.context("client sessions")?;
+        site.sign_in(plan.sessions).await.context("client sessions")?;
         Ok(site)
     }
 

@@ -11,14 +11,14 @@ use super::accounts;
 use super::login::{Visitor, hash_threads};
 use super::process::{mebibytes, peak, resident};
 use super::report::{Report, Row};
-use super::site::{Backend, Site};
+use super::site::{Backend, Plan, Site};
 
 const PEOPLE: usize = 1000;
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// Measures the peak of resident memory.
 pub(super) async fn measure(report: &mut Report) -> Result<()> {
-    let mut site = Site::start(Backend::Sqlite, 1, None).await?;
+    let mut site = Site::start(Backend::Sqlite, Plan::of(1)).await?;
     let people = accounts::create(&site, PEOPLE).await?;
     let start = Arc::new(Barrier::new(PEOPLE + 1));
     let mut tasks = JoinSet::new();

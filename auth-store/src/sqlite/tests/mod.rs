@@ -2,6 +2,7 @@
 
 mod commit;
 mod damage;
+mod plans;
 mod schema;
 mod sight;
 

@@ -25,7 +25,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::config::Config;
-pub(crate) use keys::StartRefused;
+pub(crate) use keys::{StartRefused, inspect};
 
 /// What the site is called and who stands before it.
 pub(crate) struct Site {

@@ -60,7 +60,7 @@ pub(crate) async fn around(
 /// The handler's answer; a panic is logged here and is a fault of ours.
 async fn answer(handler: impl Future<Output = Response>) -> Response {
     AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|panic| {
-        tracing::error!(message = panic_message(panic.as_ref()), "a handler panicked");
+        tracing::error!(cause = panic_message(panic.as_ref()), "a handler panicked");
         PublicError::Internal.into_response()
     })
 }

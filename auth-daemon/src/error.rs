@@ -188,6 +188,8 @@ fn log_store(error: &StoreError) -> PublicError {
 pub(crate) enum Audience {
     Person,
     Program,
+    /// A relying party at an OAuth endpoint, which reads RFC 6749 section 5.2.
+    RelyingParty,
 }
 
 impl Audience {
@@ -198,6 +200,10 @@ impl Audience {
             .get(header::ACCEPT)
             .and_then(|accept| accept.to_str().ok())
             .is_some_and(|accept| accept.contains("text/html"));
+        let path = request.uri().path();
+        if path.starts_with("/oauth2/") && path != "/oauth2/authorize" {
+            return Self::RelyingParty;
+        }
         if wants_page && !is_for_program(request.uri().path()) {
             Self::Person
         } else {
@@ -218,6 +224,7 @@ pub(crate) fn with_body(response: Response, audience: Audience, request_id: &str
     };
     let body = match audience {
         Audience::Program => problem(error, request_id),
+        Audience::RelyingParty => oauth(error, request_id),
         Audience::Person => page(error, request_id),
     };
     let (mut parts, _) = response.into_parts();
@@ -239,6 +246,24 @@ fn has_own_body(response: &Response) -> bool {
         let kind = kind.as_bytes();
         kind.starts_with(b"application/") || kind.starts_with(b"text/html")
     })
+}
+
+fn oauth(error: PublicError, request_id: &str) -> Response {
+    let word = match error {
+        PublicError::Unavailable(_) | PublicError::Timeout | PublicError::TooManyRequests(_) => {
+            "temporarily_unavailable"
+        }
+        PublicError::Internal => "server_error",
+        _ => "invalid_request",
+    };
+    let body = json!({
+        "error": word,
+        "error_description": error.text(),
+        "code": error.code(),
+        "request_id": request_id,
+    });
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    retry((kind, body.to_string()).into_response(), error)
 }
 
 fn problem(error: PublicError, request_id: &str) -> Response {

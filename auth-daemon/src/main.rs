@@ -31,7 +31,13 @@ fn main() -> Exit {
     // A second provider in one process would panic at the first handshake: this is the only one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(commands::run(cli)),
+        Ok(runtime) => match runtime.block_on(commands::run(cli)) {
+            Exit::Done if !output::is_complete() => {
+                output::message("auth-daemon: standard output could not be written");
+                Exit::Failed
+            }
+            exit => exit,
+        },
         Err(error) => {
             output::message(&format!("no threads for the daemon: {error}"));
             Exit::Failed

@@ -2,17 +2,29 @@
 //!
 //! A closed pipe (`auth-daemon user list | head`) is no failure of the command.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 use serde_json::Value;
 
+/// Whether data could not be written, e.g. to a full disk.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether all data was written; a pipe that its reader closed counts as written.
+pub(crate) fn is_complete() -> bool {
+    !LOST.load(Ordering::Relaxed)
+}
+
 /// Prints a line of data.
 pub(crate) fn line(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{text}");
+    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    if written.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Prints a value as indented JSON.

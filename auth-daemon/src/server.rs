@@ -70,11 +70,17 @@ pub(crate) async fn serve(
         if let Some(files) = tls {
             let config = load_tls(&files).await?;
             watch_certificate(files, config.clone());
-            let mut server = axum_server::from_tcp_rustls(socket, config)?.handle(handle);
+            let mut server = axum_server::from_tcp_rustls(socket, config)?
+                .handle(handle)
+                .first_request_timeout(HEADER_TIMEOUT)
+                .accept_error_handler(accept_failed);
             limit_headers(server.http_builder());
             servers.spawn(async move { server.serve(service).await });
         } else {
-            let mut server = axum_server::from_tcp(socket)?.handle(handle);
+            let mut server = axum_server::from_tcp(socket)?
+                .handle(handle)
+                .first_request_timeout(HEADER_TIMEOUT)
+                .accept_error_handler(accept_failed);
             limit_headers(server.http_builder());
             servers.spawn(async move { server.serve(service).await });
         }
@@ -90,6 +96,10 @@ pub(crate) async fn serve(
         outcome = outcome.and(flatten(Some(finished)));
     }
     outcome
+}
+
+fn accept_failed(peer: Option<&SocketAddr>, error: &std::io::Error) {
+    tracing::error!(?peer, %error, "a connection was not accepted");
 }
 
 fn flatten(

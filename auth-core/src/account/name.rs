@@ -21,6 +21,9 @@ pub enum InvalidName {
     /// Holds a control character.
     #[error("holds a control character")]
     ControlCharacter,
+    /// Has the form of an account's id, so that a command could not tell the two apart.
+    #[error("has the form of an account id: choose another name")]
+    LooksLikeAnId,
 }
 
 /// Checks a user name of a new account.
@@ -35,6 +38,8 @@ pub fn validate_username(name: &str) -> Result<(), InvalidName> {
         Err(InvalidName::TooLong)
     } else if trimmed.chars().any(char::is_control) {
         Err(InvalidName::ControlCharacter)
+    } else if trimmed.parse::<uuid::Uuid>().is_ok() {
+        Err(InvalidName::LooksLikeAnId)
     } else {
         Ok(())
     }

@@ -138,6 +138,15 @@ impl Broker {
                 None => None,
             };
         let id = AccountId(self.new_id(now));
+        if let Some(field) = self.shadowed(&username, key.as_deref()).await? {
+            return Err(invalid(
+                field,
+                "is the name or the address of another account; choose another one",
+            ));
+        }
+        if let Some(role) = new.roles.iter().find(|role| !ROLES.contains(&role.as_str())) {
+            return Err(invalid("role", &format!("{role:?} is none of {}", ROLES.join(", "))));
+        }
         let account = AccountRecord {
             id,
             numeric_id: 0,
@@ -182,6 +191,28 @@ impl Broker {
         let made = self.store.create_account(new, vec![event.clone()]).await.map_err(taken)?;
         event.log();
         Ok(made)
+    }
+
+    /// Whether a new account's name is another's address, or its address another's name: what a
+    /// person types must mean one account. Names the field at fault.
+    pub(super) async fn shadowed(
+        &self,
+        username: &str,
+        email: Option<&str>,
+    ) -> Result<Option<&'static str>, BrokerError> {
+        if let Some(address) = email_key(username)
+            && email != Some(address.as_str())
+            && self.store.account_by_email(&address).await?.is_some()
+        {
+            return Ok(Some("username"));
+        }
+        if let Some(address) = email
+            && normalise(username) != address
+            && self.store.account_by_username(address).await?.is_some()
+        {
+            return Ok(Some("email"));
+        }
+        Ok(None)
     }
 
     /// Sets a local account's password and ends its sessions.
@@ -307,6 +338,9 @@ impl Broker {
         Ok(removed)
     }
 }
+
+/// Roles that clients are told of.
+const ROLES: [&str; 3] = ["member", "guest", "administrator"];
 
 pub(super) fn invalid(what: &str, problem: &str) -> BrokerError {
     BrokerError::Invalid { what: what.to_owned(), problem: problem.to_owned() }

@@ -3,7 +3,7 @@
 use super::first_factor::Refused;
 use super::{Broker, BrokerError};
 use crate::account::{Admission, admit};
-use crate::audit::AuditRecord;
+use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::VerifiedIdentity;
 use crate::store::{AccountRecord, StoreError};
@@ -15,6 +15,7 @@ impl Broker {
     pub(super) async fn admit(
         &self,
         identity: &VerifiedIdentity,
+        origin: &Origin,
         now: Timestamp,
     ) -> Result<Result<AccountRecord, Refused>, BrokerError> {
         // A lost race (another login of the same person) is decided anew, a few times at most.
@@ -28,14 +29,21 @@ impl Broker {
             };
             match (admission, before) {
                 (Admission::Update(account), Some(before)) => {
-                    if let Some(account) = self.bring_up_to_date(*account, before, now).await? {
+                    if let Some(account) =
+                        self.bring_up_to_date(*account, before, origin, now).await?
+                    {
                         return Ok(Ok(account));
                     }
                 }
                 (Admission::Create(new), _) => {
+                    let email = new.account.email_key.as_deref();
+                    if let Some(field) = self.shadowed(&new.account.username, email).await? {
+                        return Ok(Err(conflict(field, identity)));
+                    }
                     let event = AuditRecord::new(now, "account.created")
                         .account(&new.account.username)
                         .connector(identity.connector())
+                        .from_request(origin)
                         .with("subject", identity.subject());
                     match self.store.create_account(*new, vec![event.clone()]).await {
                         Ok(account) => {
@@ -64,6 +72,7 @@ impl Broker {
         &self,
         mut account: AccountRecord,
         before: AccountRecord,
+        origin: &Origin,
         now: Timestamp,
     ) -> Result<Option<AccountRecord>, BrokerError> {
         // What only notes the time of this login is written when it completes.
@@ -87,7 +96,8 @@ impl Broker {
                     keep(field, &mut account, &before);
                     let event = AuditRecord::new(now, "account.conflict")
                         .refused(field_taken(field))
-                        .account(&before.username);
+                        .account(&before.username)
+                        .from_request(origin);
                     event.log();
                     self.store.append_audit(vec![event]).await?;
                 }

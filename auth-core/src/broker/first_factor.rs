@@ -62,7 +62,7 @@ impl Broker {
                 return self.refuse(&login, connector, username, &refused, begun, at).await;
             }
         };
-        let account = match self.admit(&identity, at.now).await? {
+        let account = match self.admit(&identity, at.origin, at.now).await? {
             Ok(account) => account,
             Err(refused) => {
                 return self.refuse(&login, connector, username, &refused, begun, at).await;
@@ -160,7 +160,12 @@ impl Broker {
             Err(ConnectorError::Unavailable { reason, message }) => {
                 // Not a wrong guess: an outage must lock nobody out.
                 self.forgive(&counters).await?;
-                tracing::error!(connector, reason, message, "connector cannot judge a login");
+                tracing::error!(
+                    connector,
+                    reason,
+                    cause = message,
+                    "connector cannot judge a login"
+                );
                 let event = AuditRecord::new(at.now, "login.failed")
                     .failed(reason)
                     .account(username)
@@ -225,17 +230,20 @@ impl Broker {
         Ok(identity)
     }
 
-    /// The account by user name, else by e-mail address.
+    /// The account by user name if it has a local identity, else by e-mail address.
     async fn local_account(
         &self,
         typed: &str,
     ) -> Result<Option<AccountRecord>, crate::store::StoreError> {
-        if let Some(account) = self.store.account_by_username(&normalise(typed)).await? {
-            return Ok(Some(account));
+        let named = self.store.account_by_username(&normalise(typed)).await?;
+        if let Some(account) = &named
+            && self.store.password(account.id).await?.is_some()
+        {
+            return Ok(named);
         }
         match email_key(typed) {
-            Some(key) => self.store.account_by_email(&key).await,
-            None => Ok(None),
+            Some(key) => Ok(self.store.account_by_email(&key).await?.or(named)),
+            None => Ok(named),
         }
     }
 

@@ -52,7 +52,7 @@ impl AccountRecheck for Broker {
                 self.note_gone(account, connector, reason, now).await
             }
             Err(message) => {
-                tracing::warn!(connector, message, "directory not asked before a refresh");
+                tracing::warn!(connector, cause = message, "directory not asked before a refresh");
                 if age < times.after.saturating_add(times.grace) {
                     RecheckVerdict::Unchanged
                 } else {

@@ -48,6 +48,26 @@ impl StorePlace {
     }
 }
 
+/// Looks whether store and ring can be used as they are; changes nothing. Names the setting at
+/// fault and says what is wrong.
+pub(crate) async fn inspect(config: &Config) -> Result<(), (&'static str, String)> {
+    let StorePlace { ring_file, options } = StorePlace::of(config);
+    let found = match tokio::time::timeout(PATIENCE, auth_store::look(&options)).await {
+        Ok(found) => found.map_err(|error| ("storage.url", error.to_string()))?,
+        Err(_) => return Err(("storage.url", format!("no answer within {PATIENCE:?}"))),
+    };
+    match (file::load(&ring_file), found) {
+        (Ok(_), _) | (Err(RingFileError::Missing { .. }), Found::Empty) => Ok(()),
+        (Err(RingFileError::Missing { path }), Found::Initialised) => Err((
+            "keys.ring_file",
+            format!("{} does not exist, but the store was sealed with a key ring", path.display()),
+        )),
+        (Err(error), _) => Err(("keys.ring_file", error.to_string())),
+    }
+}
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Opens the ring and the store that belongs to it.
 ///
 /// # Errors

@@ -43,7 +43,7 @@ async fn dispatch(command: ClientCommand, context: &Context) -> anyhow::Result<E
         }
         ClientCommand::Add(arguments) => add(context, arguments).await,
         ClientCommand::RotateSecret { id, dry_run, json } => {
-            provider.show_client(&id).await?;
+            changeable(&provider.show_client(&id).await?)?;
             if dry_run {
                 output::message(&format!("client {id} would get a new secret"));
                 return Ok(Exit::Done);
@@ -53,7 +53,9 @@ async fn dispatch(command: ClientCommand, context: &Context) -> anyhow::Result<E
             Ok(Exit::Done)
         }
         ClientCommand::Remove { id, dry_run, json } => {
-            let shown = object(&provider.show_client(&id).await?);
+            let listing = provider.show_client(&id).await?;
+            changeable(&listing)?;
+            let shown = object(&listing);
             if dry_run {
                 output::message(&format!("client {id} would be removed and its sessions ended"));
             } else {
@@ -93,6 +95,16 @@ async fn add(context: &Context, arguments: AddClient) -> anyhow::Result<Exit> {
     let secret = context.provider.add_client(settings, &context.origin).await?;
     tell_secret(&id, secret.as_ref().map(|secret| secret.expose()), arguments.json);
     Ok(Exit::Done)
+}
+
+/// A client of the configuration file is changed there, also when it is only asked what would be.
+fn changeable(listing: &ClientListing) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        listing.source == ClientSource::Store,
+        "client {:?} stands in the configuration file: change it there and restart the daemon",
+        listing.settings.id
+    );
+    Ok(())
 }
 
 /// The secret is data that was asked for: it goes to standard output, this once.

@@ -1,7 +1,7 @@
 //! Whether the servers that the configuration names answer.
 //!
-//! The directories: a TCP connection to each server. The store: its folder, for an SQLite file;
-//! a PostgreSQL database is opened by `serve`, and a warning says that nothing was tried here.
+//! The directories: a TCP connection to each server (`ldap test` goes further). The store and its
+//! key ring are looked at, nothing is changed.
 
 use std::io;
 use std::path::Path;
@@ -15,6 +15,18 @@ use crate::config::{Config, Directory, Finding, Severity, StorageBackend};
 /// a warning.
 pub(crate) async fn check(config: &Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = store(&config.storage.backend).into_iter().collect();
+    if findings.is_empty()
+        && let Err((key, problem)) = crate::app::inspect(config).await
+    {
+        findings.push(Finding {
+            severity: Severity::Error,
+            key: key.to_owned(),
+            id: None,
+            variable: None,
+            problem,
+            repair: "mend it, or `auth-daemon serve` will refuse to start".to_owned(),
+        });
+    }
     for (index, directory) in config.directories.iter().enumerate() {
         findings.extend(directory_servers(index, directory).await);
     }
@@ -67,10 +79,7 @@ fn store(backend: &StorageBackend) -> Option<Finding> {
             let problem = format!("the folder {} does not exist", folder.display());
             (Severity::Error, problem, "create it for the daemon's user")
         }
-        StorageBackend::PostgreSql => {
-            let problem = "the PostgreSQL database was not tried".to_owned();
-            (Severity::Warning, problem, "`auth-daemon serve` says so when it cannot be opened")
-        }
+        StorageBackend::PostgreSql => return None,
     };
     Some(Finding {
         severity,

@@ -1,14 +1,19 @@
 //! Liveness, readiness and metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::app::App;
+
+/// How long a part may take to answer a probe.
+const PROBE: Duration = Duration::from_secs(2);
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn live() -> Json<Value> {
@@ -18,17 +23,22 @@ pub(super) async fn live() -> Json<Value> {
 /// `GET /readyz`: `ok`, `degraded` (a directory is down: the others still let people in), or 503
 /// `down` (store or key ring).
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let store = app.broker.store().ping().await;
-    let keys = app.provider.ready().await;
-    let mut directories = serde_json::Map::new();
-    let mut degraded = false;
-    for directory in &app.broker.connectors().directories {
-        let health = directory.health().await;
-        degraded |= health.is_err();
-        let state = health.map_or_else(|error| json!(error.reason()), |()| json!("ok"));
-        directories.insert(directory.id().to_owned(), state);
-    }
-    let down = store.is_err() || keys.is_err();
+    // A probe that hangs is a probe that fails: what does not answer in time is down.
+    let store = async { matches!(timeout(PROBE, app.broker.store().ping()).await, Ok(Ok(()))) };
+    let keys = async { matches!(timeout(PROBE, app.provider.ready()).await, Ok(Ok(()))) };
+    let asked = app.broker.connectors().directories.iter().map(|directory| async {
+        let state = match timeout(PROBE, directory.health()).await {
+            Ok(Ok(())) => "ok",
+            Ok(Err(error)) => error.reason(),
+            Err(_) => "directory_timeout",
+        };
+        (directory.id().to_owned(), state)
+    });
+    let (store, keys, asked) = futures::join!(store, keys, futures::future::join_all(asked));
+    let degraded = asked.iter().any(|(_, state)| *state != "ok");
+    let directories: serde_json::Map<String, Value> =
+        asked.into_iter().map(|(id, state)| (id, json!(state))).collect();
+    let down = !store || !keys;
     let status = if down {
         "down"
     } else if degraded {
@@ -39,8 +49,8 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let word = |good: bool| if good { "ok" } else { "down" };
     let body = json!({
         "status": status,
-        "store": word(store.is_ok()),
-        "key_ring": word(keys.is_ok()),
+        "store": word(store),
+        "key_ring": word(keys),
         "directories": directories,
     });
     let code = if down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };

@@ -169,7 +169,7 @@ impl Committer {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         drop(held);
         if let Err(message) = &result {
-            tracing::error!(requests = batch.len(), %message, "SQLite transaction failed");
+            tracing::error!(requests = batch.len(), cause = %message, "SQLite transaction failed");
         }
         for request in batch.drain(..) {
             request.answer(result.as_ref().copied().map_err(String::as_str));

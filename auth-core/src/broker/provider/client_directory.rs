@@ -57,8 +57,10 @@ impl ClientDirectory {
         self.stored.read().read_at.is_none_or(|read_at| now.since(read_at) >= RELOAD_AFTER)
     }
 
-    fn stored(&self, id: &str) -> Option<Arc<Client>> {
-        self.stored.read().by_id.get(id).map(|stored| Arc::clone(&stored.client))
+    fn stored(&self, record: &ClientRecord) -> Option<Arc<Client>> {
+        let stored = self.stored.read();
+        let known = stored.by_id.get(&record.id).filter(|known| known.record == *record)?;
+        Some(Arc::clone(&known.client))
     }
 }
 
@@ -71,8 +73,7 @@ impl Provider {
         self.find_client(id, self.clock.now()).await
     }
 
-    /// The client with this id. A stored one is at most two seconds old; an unknown id is looked
-    /// up in the store, so that a new client works at once.
+    /// The client with this id, as it is now.
     pub(super) async fn find_client(
         &self,
         id: &str,
@@ -87,16 +88,16 @@ impl Provider {
             self.read_clients(now).await?;
             drop(reading);
         }
-        if let Some(client) = self.clients.stored(id) {
-            return Ok(Some(client));
-        }
         if id.len() > LONGEST_ID {
             return Ok(None);
         }
-        match self.store.client(id).await? {
-            Some(record) => open(&record, &self.ring).map(Arc::new).map(Some),
-            None => Ok(None),
+        // The row itself is read every time, so that a new secret or a removal counts at once;
+        // the copy only spares opening it anew.
+        let Some(record) = self.store.client(id).await? else { return Ok(None) };
+        if let Some(client) = self.clients.stored(&record) {
+            return Ok(Some(client));
         }
+        open(&record, &self.ring).map(Arc::new).map(Some)
     }
 
     /// Reads the stored clients; at start a client that is in both places is an error.

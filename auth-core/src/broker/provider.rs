@@ -130,7 +130,7 @@ impl Provider {
     /// the store too.
     pub async fn start(&self) -> Result<(), ProviderError> {
         self.ensure_signing_keys().await?;
-        self.reload_clients(self.clock.now()).await
+        self.check_stored_clients().await
     }
 
     /// Whether the provider can sign with every algorithm just now; for readiness.

@@ -61,7 +61,7 @@ impl Provider {
             Ok(id) => id,
             Err(error) => return Err(self.refuse_on_page(error, None, origin, now).await),
         };
-        let Some(client) = self.find_client(id, now).await? else {
+        let Some(client) = self.find_client(id).await? else {
             return Err(self.refuse_on_page(PageError::UnknownClient, None, origin, now).await);
         };
         let request = match AuthorizationRequest::read(&parameters, &client, &self.issuer, now) {
@@ -99,7 +99,7 @@ impl Provider {
         origin: &Origin,
     ) -> Result<AuthorizationOutcome, ProviderError> {
         let now = self.clock.now();
-        let Some(client) = self.find_client(request.client(), now).await? else {
+        let Some(client) = self.find_client(request.client()).await? else {
             self.note(refused(now, PageError::UnknownClient.as_str(), None, origin)).await;
             return Ok(AuthorizationOutcome::Page(PageError::UnknownClient));
         };

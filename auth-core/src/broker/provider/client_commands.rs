@@ -105,12 +105,11 @@ impl Provider {
             Err(StoreError::Conflict { .. }) => return Err(ClientCommandError::Taken { id }),
             Err(error) => return Err(error.into()),
         }
-        self.reload_clients(now).await?;
         Ok(secret)
     }
 
     /// Gives a client of the store a new secret; the old one stops working at once here and
-    /// within two seconds on other nodes.
+    /// at once on other nodes too.
     ///
     /// # Errors
     /// When there is no such client in the store, or it is public.
@@ -132,7 +131,6 @@ impl Provider {
             return Err(ClientCommandError::Unknown { id: id.to_owned() });
         }
         event.log();
-        self.reload_clients(now).await?;
         Ok(secret)
     }
 
@@ -148,7 +146,6 @@ impl Provider {
             return Err(ClientCommandError::Unknown { id: id.to_owned() });
         }
         event.log();
-        self.reload_clients(now).await?;
         Ok(())
     }
 

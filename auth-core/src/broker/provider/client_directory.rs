@@ -1,37 +1,26 @@
 //! All clients: those of the configuration file, and those that the command line put into the
-//! store, read again when the copy is older than two seconds.
+//! store. A stored one's row is read at every use; its opened form is kept as long as the row is the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use super::{Provider, ProviderError};
-use crate::clock::Timestamp;
 use crate::handoff::client::{Client, ClientSettings};
 use crate::key_ring::{KeyRing, SealContext};
 use crate::secret::Secret;
 use crate::store::ClientRecord;
 
-const RELOAD_AFTER: Duration = Duration::from_secs(2);
 /// No client has a longer id, so the store is not asked for one.
 const LONGEST_ID: usize = 32;
 
 pub(super) struct ClientDirectory {
     configured: BTreeMap<String, Arc<Client>>,
-    stored: RwLock<StoredClients>,
-    /// Held by the one task that reads anew; the others go on with what is there.
-    reading: tokio::sync::Mutex<()>,
+    /// Opened clients by id.
+    stored: RwLock<BTreeMap<String, StoredClient>>,
 }
 
-#[derive(Default)]
-struct StoredClients {
-    by_id: BTreeMap<String, StoredClient>,
-    read_at: Option<Timestamp>,
-}
-
-#[derive(Clone)]
 struct StoredClient {
     client: Arc<Client>,
     record: ClientRecord,
@@ -46,21 +35,31 @@ impl ClientDirectory {
                 return Err(ProviderError::ClientTwice { id, places: "both in the configuration" });
             }
         }
-        Ok(Self { configured, stored: RwLock::default(), reading: tokio::sync::Mutex::default() })
+        Ok(Self { configured, stored: RwLock::default() })
     }
 
     pub(super) const fn configured(&self) -> &BTreeMap<String, Arc<Client>> {
         &self.configured
     }
 
-    fn is_stale(&self, now: Timestamp) -> bool {
-        self.stored.read().read_at.is_none_or(|read_at| now.since(read_at) >= RELOAD_AFTER)
+    /// The client of a row, opened anew only if the row changed.
+    fn opened(&self, record: ClientRecord, ring: &KeyRing) -> Result<Arc<Client>, ProviderError> {
+        if let Some(known) = self.stored.read().get(&record.id)
+            && known.record == record
+        {
+            return Ok(Arc::clone(&known.client));
+        }
+        let client = Arc::new(open(&record, ring)?);
+        let entry = StoredClient { client: Arc::clone(&client), record };
+        self.stored.write().insert(entry.record.id.clone(), entry);
+        Ok(client)
     }
 
-    fn stored(&self, record: &ClientRecord) -> Option<Arc<Client>> {
-        let stored = self.stored.read();
-        let known = stored.by_id.get(&record.id).filter(|known| known.record == *record)?;
-        Some(Arc::clone(&known.client))
+    /// Lets go of a client that is not in the store any more, and of its secret.
+    fn forget(&self, id: &str) {
+        if self.stored.read().contains_key(id) {
+            self.stored.write().remove(id);
+        }
     }
 }
 
@@ -70,69 +69,40 @@ impl Provider {
     /// # Errors
     /// When the store fails, or a stored client cannot be opened.
     pub async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, ProviderError> {
-        self.find_client(id, self.clock.now()).await
+        self.find_client(id).await
     }
 
-    /// The client with this id, as it is now.
-    pub(super) async fn find_client(
-        &self,
-        id: &str,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Client>>, ProviderError> {
+    /// The client with this id, as it is now: a new secret or a removal counts at once.
+    pub(super) async fn find_client(&self, id: &str) -> Result<Option<Arc<Client>>, ProviderError> {
         if let Some(client) = self.clients.configured.get(id) {
             return Ok(Some(Arc::clone(client)));
-        }
-        if self.clients.is_stale(now)
-            && let Ok(reading) = self.clients.reading.try_lock()
-        {
-            self.read_clients(now).await?;
-            drop(reading);
         }
         if id.len() > LONGEST_ID {
             return Ok(None);
         }
-        // The row itself is read every time, so that a new secret or a removal counts at once;
-        // the copy only spares opening it anew.
-        let Some(record) = self.store.client(id).await? else { return Ok(None) };
-        if let Some(client) = self.clients.stored(&record) {
-            return Ok(Some(client));
-        }
-        open(&record, &self.ring).map(Arc::new).map(Some)
-    }
-
-    /// Reads the stored clients; at start a client that is in both places is an error.
-    pub(super) async fn reload_clients(&self, now: Timestamp) -> Result<(), ProviderError> {
-        let _reading = self.clients.reading.lock().await;
-        self.read_clients(now).await?;
-        let stored = self.clients.stored.read();
-        match stored.by_id.keys().find(|id| self.clients.configured.contains_key(*id)) {
-            Some(id) => Err(ProviderError::ClientTwice {
-                id: id.clone(),
-                places: "in the configuration and in the store",
-            }),
-            None => Ok(()),
+        match self.store.client(id).await? {
+            Some(record) => self.clients.opened(record, &self.ring).map(Some),
+            None => {
+                self.clients.forget(id);
+                Ok(None)
+            }
         }
     }
 
-    async fn read_clients(&self, now: Timestamp) -> Result<(), ProviderError> {
-        let records = self.store.clients().await?;
-        let mut by_id = BTreeMap::new();
-        for record in records {
-            let known = self.clients.stored.read().by_id.get(&record.id).cloned();
-            let entry = match known {
-                Some(known) if known.record == record => known,
-                _ => match open(&record, &self.ring) {
-                    Ok(client) => StoredClient { client: Arc::new(client), record },
-                    Err(error) => {
-                        // One damaged client must not stop the others.
-                        tracing::error!(%error, "stored client left out");
-                        continue;
-                    }
-                },
-            };
-            by_id.insert(entry.record.id.clone(), entry);
+    /// Reads the stored clients; a client that is in both places is an error.
+    pub(super) async fn check_stored_clients(&self) -> Result<(), ProviderError> {
+        for record in self.store.clients().await? {
+            if self.clients.configured.contains_key(&record.id) {
+                return Err(ProviderError::ClientTwice {
+                    id: record.id,
+                    places: "in the configuration and in the store",
+                });
+            }
+            // One damaged client must not stop the others.
+            if let Err(error) = self.clients.opened(record, &self.ring) {
+                tracing::error!(%error, "stored client left out");
+            }
         }
-        *self.clients.stored.write() = StoredClients { by_id, read_at: Some(now) };
         Ok(())
     }
 }

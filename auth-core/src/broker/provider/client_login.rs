@@ -22,7 +22,7 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Arc<Client>, OAuthError> {
         let credentials = ClientCredentials::read(authorization, form)?;
-        let Some(client) = self.find_client(credentials.id(), now).await? else {
+        let Some(client) = self.find_client(credentials.id()).await? else {
             AuditRecord::new(now, "client.authentication_refused")
                 .refused("client_unknown")
                 .from_request(origin)

@@ -22,7 +22,7 @@ impl Provider {
             return Err(OAuthError::invalid_token());
         };
         // A client that was removed has no tokens any more.
-        let client = self.find_client(id, now).await?.ok_or(OAuthError::invalid_token())?;
+        let client = self.find_client(id).await?.ok_or(OAuthError::invalid_token())?;
         let scope = client.narrow_scope(&Scope::of_stored(&status.token.scope));
         if !scope.contains(scope::OPENID) {
             return Err(OAuthError::insufficient_scope("the scope openid was not granted"));

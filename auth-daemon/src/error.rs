@@ -27,6 +27,8 @@ pub(crate) enum PublicError {
     FormExpired,
     /// The login took too long, or was begun in another browser.
     LoginExpired,
+    /// An identity provider's answer was refused, or whom it named may not sign in.
+    SignInRefused,
     /// There is nothing here.
     NotFound,
     /// Not with this method.
@@ -49,7 +51,7 @@ impl PublicError {
     const fn status(self) -> StatusCode {
         match self {
             Self::BadRequest | Self::LoginExpired => StatusCode::BAD_REQUEST,
-            Self::FormExpired => StatusCode::FORBIDDEN,
+            Self::FormExpired | Self::SignInRefused => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -67,6 +69,7 @@ impl PublicError {
             Self::BadRequest => "bad_request",
             Self::FormExpired => "form_expired",
             Self::LoginExpired => "login_expired",
+            Self::SignInRefused => "sign_in_refused",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -85,6 +88,7 @@ impl PublicError {
             }
             Self::FormExpired => "This form is no longer valid",
             Self::LoginExpired => "This sign-in is over",
+            Self::SignInRefused => "You could not be signed in",
             Self::NotFound => "Nothing here",
             Self::MethodNotAllowed => "Not possible this way",
             Self::Timeout => "This took too long",
@@ -103,6 +107,10 @@ impl PublicError {
             Self::LoginExpired => {
                 "It took too long, or was begun in another browser. Please begin anew at the \
                  application that you want to open. Cookies have to be allowed for this site."
+            }
+            Self::SignInRefused => {
+                "Please begin anew at the application that you want to open. If it happens again, give \
+                 the reference below to your administrator."
             }
             Self::NotFound => "There is no page at this address.",
             Self::MethodNotAllowed => "This address does not take this kind of request.",
@@ -282,7 +290,9 @@ fn problem(error: PublicError, request_id: &str) -> Response {
 fn page(error: PublicError, request_id: &str) -> Response {
     let link = match error {
         PublicError::NotFound | PublicError::MethodNotAllowed => Some(("/account", "Your account")),
-        PublicError::LoginExpired | PublicError::FormExpired => Some(("/login", "Sign in")),
+        PublicError::LoginExpired | PublicError::FormExpired | PublicError::SignInRefused => {
+            Some(("/login", "Sign in"))
+        }
         _ => None,
     };
     let page = pages::Message {

@@ -62,42 +62,57 @@ impl Broker {
                 return self.refuse(&login, connector, username, &refused, begun, at).await;
             }
         };
-        let account = match self.admit(&identity, at.origin, at.now).await? {
-            Ok(account) => account,
-            Err(refused) => {
-                return self.refuse(&login, connector, username, &refused, begun, at).await;
-            }
-        };
-        if login.request().account.is_some_and(|only| only != account.id) {
-            let refused = Refused::plain("another_account");
-            return self.refuse(&login, connector, username, &refused, begun, at).await;
-        }
-        let Some(first) = crate::login::FirstFactor::admitted(&identity, &account) else {
-            let refused = Refused::plain("account_inactive");
-            return self.refuse(&login, connector, username, &refused, begun, at).await;
-        };
-        let demand = self.demand(&login, &first, &account, at).await?;
         let clear = vec![counters.by_source, counters.over_all];
-        metrics::counter!("auth_first_factors_total", "connector" => connector.to_owned(), "result" => "passed")
-            .increment(1);
-        match flow::after_first_factor(first, account, demand) {
-            None => {
-                let refused = Refused::plain("account_inactive");
+        match self.admitted(login, &identity, clear, at).await? {
+            Ok(step) => Ok(step),
+            Err((login, refused)) => {
                 self.refuse(&login, connector, username, &refused, begun, at).await
             }
+        }
+    }
+
+    /// From a verified identity to what comes next; the one way in, whatever the connector.
+    /// `clear` are the throttle counters that a right answer clears.
+    pub(super) async fn admitted(
+        &self,
+        login: PendingLogin,
+        identity: &VerifiedIdentity,
+        clear: Vec<String>,
+        at: &At<'_>,
+    ) -> Result<Result<Step, (PendingLogin, Refused)>, BrokerError> {
+        let refused = |login, reason| Ok(Err((login, Refused::plain(reason))));
+        if !login.allows_connector(identity.connector()) {
+            return refused(login, "connector_not_allowed");
+        }
+        let account = match self.admit(identity, at.origin, at.now).await? {
+            Ok(account) => account,
+            Err(refused) => return Ok(Err((login, refused))),
+        };
+        if login.request().account.is_some_and(|only| only != account.id) {
+            return refused(login, "another_account");
+        }
+        let Some(first) = crate::login::FirstFactor::admitted(identity, &account) else {
+            return refused(login, "account_inactive");
+        };
+        let demand = self.demand(&login, &first, &account, at).await?;
+        metrics::counter!("auth_first_factors_total", "connector" => identity.connector().to_owned(), "result" => "passed")
+            .increment(1);
+        let step = match flow::after_first_factor(first, account, demand) {
+            None => return refused(login, "account_inactive"),
             Some(Decision::Complete(completed)) => {
-                self.complete(login, *completed, None, clear, at).await
+                self.complete(login, *completed, None, clear, at).await?
             }
             Some(Decision::AskFactor(first)) => {
                 self.store.clear_attempts(&clear).await?;
-                self.advance(login, Stage::Factor(first), at).await
+                self.advance(login, Stage::Factor(first), at).await?
             }
             Some(Decision::Enrol(first)) => {
                 self.store.clear_attempts(&clear).await?;
                 let sealed_seed = self.new_seed(&login, &first)?;
-                self.advance(login, Stage::Enrolment { first, sealed_seed }, at).await
+                self.advance(login, Stage::Enrolment { first, sealed_seed }, at).await?
             }
-        }
+        };
+        Ok(Ok(step))
     }
 
     async fn advance(

@@ -11,6 +11,7 @@ pub mod browser_session;
 mod first_factor;
 pub mod provider;
 mod recheck;
+mod redirect;
 mod second_factor;
 pub mod sessions;
 pub mod sign_in;
@@ -26,6 +27,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "ldap")]
 use crate::connector::ldap::LdapConnector;
 use crate::connector::password::PasswordConnector;
+use crate::connector::redirect::RedirectConnector;
 use crate::factor::MfaSettings;
 use crate::key_ring::KeyRing;
 use crate::login::PendingLoginError;
@@ -117,6 +119,8 @@ pub struct Connectors {
     /// Directories.
     #[cfg(feature = "ldap")]
     pub directories: Vec<LdapConnector>,
+    /// Identity providers that the browser is sent to.
+    pub redirects: Vec<RedirectConnector>,
 }
 
 /// A connector as the login page names it.
@@ -126,10 +130,21 @@ pub struct ConnectorChoice {
     pub id: String,
     /// What people read.
     pub label: String,
+    /// What choosing it leads to.
+    pub kind: ConnectorKind,
+}
+
+/// What choosing a connector leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectorKind {
+    /// A form for user name and password.
+    Credentials,
+    /// The identity provider's own pages.
+    Redirect,
 }
 
 impl Connectors {
-    /// What the login page offers, directories first.
+    /// What the login page offers: directories, then identity providers, then local passwords.
     #[must_use]
     pub fn choices(&self) -> Vec<ConnectorChoice> {
         let mut choices = Vec::new();
@@ -138,12 +153,21 @@ impl Connectors {
             choices.push(ConnectorChoice {
                 id: directory.id().to_owned(),
                 label: directory.label().to_owned(),
+                kind: ConnectorKind::Credentials,
+            });
+        }
+        for redirect in &self.redirects {
+            choices.push(ConnectorChoice {
+                id: redirect.id().to_owned(),
+                label: redirect.label().to_owned(),
+                kind: ConnectorKind::Redirect,
             });
         }
         if self.local.is_some() {
             choices.push(ConnectorChoice {
                 id: crate::connector::LOCAL.to_owned(),
                 label: "Local account".to_owned(),
+                kind: ConnectorKind::Credentials,
             });
         }
         choices

@@ -116,7 +116,9 @@ impl Broker {
         let (first, sealed_seed) = match login.take_stage() {
             Stage::Factor(first) => (first, None),
             Stage::Enrolment { first, sealed_seed } => (first, Some(sealed_seed)),
-            Stage::Credentials | Stage::Completed(_) => return Err(BrokerError::FormToken),
+            Stage::Credentials | Stage::Away { .. } | Stage::Completed(_) => {
+                return Err(BrokerError::FormToken);
+            }
         };
         let Some(account) = self.still_welcome(&login, &first, at).await? else {
             return Err(BrokerError::FormToken);

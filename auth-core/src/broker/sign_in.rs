@@ -56,6 +56,30 @@ pub enum Step {
         /// What the login was begun with.
         request: Box<LoginRequest>,
     },
+    /// Send the browser to an identity provider.
+    Redirect {
+        /// Where to.
+        url: url::Url,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
+    /// Send the browser to an identity provider by a form.
+    PostForm {
+        /// Where to.
+        action: url::Url,
+        /// Its fields, unescaped.
+        fields: Vec<(String, String)>,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
+    /// An identity provider's answer, or the person that it named, was refused. The person may
+    /// begin anew.
+    Refused {
+        /// The exact reason, for metrics; the person sees a neutral text.
+        reason: &'static str,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
     /// This source has to wait before it may try again.
     Wait {
         /// At least so long.
@@ -152,7 +176,7 @@ impl Broker {
         let login = self.load(handle, browser, self.now()).await?;
         let token = step::form_token(handle, browser, login.step(), login.version());
         Ok(match login.stage() {
-            Stage::Credentials => {
+            Stage::Credentials | Stage::Away { .. } => {
                 let version = login.version();
                 let prompt =
                     self.prompt(login.request(), handle, browser, version, None, None, None);
@@ -215,7 +239,7 @@ impl Broker {
         }
     }
 
-    async fn load(
+    pub(super) async fn load(
         &self,
         handle: &Token,
         browser: &Token,

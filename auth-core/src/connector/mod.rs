@@ -7,6 +7,7 @@
 #[cfg(feature = "ldap")]
 pub mod ldap;
 pub mod password;
+pub mod redirect;
 
 use std::collections::BTreeMap;
 

@@ -161,6 +161,13 @@ impl AuthorizationRequest {
         self.login_hint.as_deref()
     }
 
+    /// Whether an identity provider must not answer from a session of its own: the client asked
+    /// for a login (`prompt=login`) or for a young one (`max_age`).
+    #[must_use]
+    pub fn wants_fresh_login(&self) -> bool {
+        self.max_age.is_some() || self.prompt.contains(&Prompt::Login)
+    }
+
     /// Languages in the order of preference, BCP 47.
     #[must_use]
     pub fn ui_locales(&self) -> &[String] {

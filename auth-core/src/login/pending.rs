@@ -23,6 +23,9 @@ pub struct LoginRequest {
     pub two_factors: bool,
     /// What to put into the user name field.
     pub login_hint: Option<String>,
+    /// Whether an identity provider has to ask anew (`prompt=login`, `ForceAuthn`).
+    #[serde(default)]
+    pub fresh: bool,
     /// Only this account may end the login (re-authentication).
     pub account: Option<AccountId>,
 }
@@ -32,6 +35,13 @@ pub struct LoginRequest {
 pub enum Stage {
     /// Nothing is proved yet.
     Credentials,
+    /// Nothing is proved yet; the browser was sent to an identity provider.
+    Away {
+        /// The connector that sent it there.
+        connector: String,
+        /// What that connector wants back, sealed.
+        sealed: Vec<u8>,
+    },
     /// The first factor is proved, the second is asked for.
     Factor(FirstFactor),
     /// The first factor is proved, a second one is being set up; its seed is sealed.
@@ -49,6 +59,7 @@ pub enum Stage {
 #[serde(tag = "stage", rename_all = "snake_case")]
 enum StoredStage {
     Credentials,
+    Away { connector: String, sealed: Vec<u8> },
     Factor { first: FirstFactorState },
     Enrolment { first: FirstFactorState, sealed_seed: Vec<u8> },
     Completed { session: SessionId },
@@ -142,6 +153,7 @@ impl PendingLogin {
             serde_json::from_str(&record.state).map_err(|_| PendingLoginError::Unreadable)?;
         let stage = match state.stage {
             StoredStage::Credentials => Stage::Credentials,
+            StoredStage::Away { connector, sealed } => Stage::Away { connector, sealed },
             StoredStage::Factor { first } => Stage::Factor(FirstFactor::from_state(first)),
             StoredStage::Enrolment { first, sealed_seed } => {
                 Stage::Enrolment { first: FirstFactor::from_state(first), sealed_seed }
@@ -163,6 +175,7 @@ impl PendingLogin {
     pub(crate) fn record(self, stage: Stage) -> Result<LoginRecord, PendingLoginError> {
         let stage = match stage {
             Stage::Credentials => StoredStage::Credentials,
+            Stage::Away { connector, sealed } => StoredStage::Away { connector, sealed },
             Stage::Factor(first) => StoredStage::Factor { first: first.into_state() },
             Stage::Enrolment { first, sealed_seed } => {
                 StoredStage::Enrolment { first: first.into_state(), sealed_seed }
@@ -184,6 +197,19 @@ impl PendingLogin {
     /// Takes the stage out, leaving the rest of the login for [`Self::record`].
     pub(crate) fn take_stage(&mut self) -> Stage {
         std::mem::replace(&mut self.stage, Stage::Credentials)
+    }
+
+    /// The same login after its present step was written.
+    pub(crate) fn next_version(&self) -> Self {
+        Self {
+            handle: self.handle.clone(),
+            browser: self.browser.clone(),
+            version: self.version + 1,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            request: self.request.clone(),
+            stage: Stage::Credentials,
+        }
     }
 
     /// Where it stands.
@@ -220,7 +246,8 @@ impl PendingLogin {
     #[must_use]
     pub const fn step(&self) -> StepName {
         match self.stage {
-            Stage::Credentials => StepName::Credentials,
+            // Who comes back from the identity provider by the browser's button may choose anew.
+            Stage::Credentials | Stage::Away { .. } => StepName::Credentials,
             Stage::Factor(_) => StepName::Factor,
             Stage::Enrolment { .. } => StepName::Enrolment,
             Stage::Completed(_) => StepName::Completed,

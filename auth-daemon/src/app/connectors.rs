@@ -38,7 +38,7 @@ pub(super) fn connectors(config: Config, random: &Arc<dyn Random>) -> anyhow::Re
     for directory in config.directories {
         directories.push(directory_connector(directory, random)?);
     }
-    Ok(Connectors { local, directories })
+    Ok(Connectors { local, directories, ..Connectors::default() })
 }
 
 /// One directory's connector.

@@ -13,6 +13,10 @@ pub(crate) const STYLE_VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) struct Choice {
     pub(crate) id: String,
     pub(crate) label: String,
+    /// Whether it leads to an identity provider's own pages.
+    pub(crate) redirect: bool,
+    /// Whether its form is on this page.
+    pub(crate) current: bool,
 }
 
 /// User name and password.
@@ -105,10 +109,12 @@ pub(crate) struct Message<'a> {
     pub(crate) reference: Option<String>,
 }
 
-/// An authorization response by form (`response_mode=form_post`).
+/// An answer or a request by form: an authorization response (`response_mode=form_post`), or the way to
+/// an identity provider.
 #[derive(Template)]
 #[template(path = "form_post.html")]
 pub(crate) struct FormPost<'a> {
+    pub(crate) text: &'a str,
     pub(crate) action: &'a str,
     pub(crate) fields: &'a [(String, String)],
 }

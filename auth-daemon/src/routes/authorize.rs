@@ -117,6 +117,7 @@ async fn decide(
                 connectors: client.settings().connectors.clone(),
                 two_factors: demand.minimum_acr == AuthenticationContext::Aal2,
                 login_hint: request.login_hint().map(str::to_owned),
+                fresh: request.wants_fresh_login() || demand.reason == SignInReason::StepUp,
                 account,
             };
             login::begin(app, login, None, browser, origin).await
@@ -136,7 +137,11 @@ fn respond(response: &AuthorizationResponse) -> Response {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect();
-            let page = pages::FormPost { action: &response.redirect_uri, fields: &fields };
+            let page = pages::FormPost {
+                text: "Go back to the application that sent you here.",
+                action: &response.redirect_uri,
+                fields: &fields,
+            };
             content_policy::with_form_target(pages::render(&page), &response.redirect_uri)
         }
     }

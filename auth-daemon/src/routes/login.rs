@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth_core::audit::Origin;
 use auth_core::broker::browser_session::HANDLE;
-use auth_core::broker::{Completed, CredentialsPrompt, Event, Notice, Step};
+use auth_core::broker::{Completed, ConnectorKind, CredentialsPrompt, Event, Notice, Step};
 use auth_core::login::{LoginRequest, step};
 use auth_core::secret::{Secret, Token};
 use auth_core::store::SessionId;
@@ -77,10 +77,15 @@ pub(super) async fn show_connector(
     if !app.broker.connectors().choices().iter().any(|choice| choice.id == connector) {
         return Err(PublicError::NotFound);
     }
-    match &query.login {
-        Some(handle) => shown_again(&app, handle, Some(&connector), &browser).await,
-        None => begin(&app, LoginRequest::default(), Some(&connector), &browser, &origin).await,
+    let Some(handle) = &query.login else {
+        return begin(&app, LoginRequest::default(), Some(&connector), &browser, &origin).await;
+    };
+    if !is_redirect(&app, &connector) {
+        return shown_again(&app, handle, Some(&connector), &browser).await;
     }
+    let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
+    let step = app.broker.depart(&handle, browser.known()?, &connector, &origin).await?;
+    page_of(&app, step, &handle, Some(&connector))
 }
 
 /// Begins a login and shows its first page.
@@ -91,9 +96,30 @@ pub(super) async fn begin(
     browser: &Browser,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
-    let (handle, step) = app.broker.begin(request, &browser.secret, origin).await?;
+    let (handle, mut step) = app.broker.begin(request, &browser.secret, origin).await?;
+    if let Step::AskCredentials(prompt) = &step
+        && let Some(connector) = straight_to(prompt, connector)
+    {
+        step = app.broker.depart(&handle, &browser.secret, &connector, origin).await?;
+    }
     let response = page_of(app, step, &handle, connector)?;
     Ok(browser.remember(response))
+}
+
+/// The identity provider to which a browser goes without a page of ours: the one that was asked
+/// for, or the only way to sign in.
+fn straight_to(prompt: &CredentialsPrompt, wanted: Option<&str>) -> Option<String> {
+    let chosen = match (wanted, prompt.connectors.as_slice()) {
+        (Some(wanted), choices) => choices.iter().find(|choice| choice.id == wanted)?,
+        (None, [only]) => only,
+        (None, _) => return None,
+    };
+    (chosen.kind == ConnectorKind::Redirect).then(|| chosen.id.clone())
+}
+
+fn is_redirect(app: &App, connector: &str) -> bool {
+    let choices = app.broker.connectors().choices();
+    choices.iter().any(|choice| choice.id == connector && choice.kind == ConnectorKind::Redirect)
 }
 
 async fn shown_again(
@@ -260,6 +286,18 @@ fn page_of(
             let page = with_status(pages::render(&page), notice);
             Ok(content_policy::with_form_targets(page, &request))
         }
+        Step::Redirect { url, .. } => {
+            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, url.to_string())]).into_response())
+        }
+        Step::PostForm { action, fields, .. } => {
+            let page = pages::FormPost {
+                text: "Sign in at your organisation.",
+                action: action.as_str(),
+                fields: &fields,
+            };
+            Ok(content_policy::with_form_target(pages::render(&page), action.as_str()))
+        }
+        Step::Refused { .. } => Err(PublicError::SignInRefused),
         Step::Wait { retry_after } => Err(PublicError::TooManyRequests(retry_after)),
         Step::Unavailable { .. } => Err(PublicError::Unavailable(Duration::from_secs(30))),
         Step::AlreadyCompleted { .. } => Ok(see_continue(handle)),
@@ -276,16 +314,26 @@ fn credentials_page(
     handle: &Token,
     connector: Option<&str>,
 ) -> Response {
-    let connectors: Vec<pages::Choice> = prompt
+    let mut connectors: Vec<pages::Choice> = prompt
         .connectors
         .iter()
-        .map(|choice| pages::Choice { id: choice.id.clone(), label: choice.label.clone() })
+        .map(|choice| pages::Choice {
+            id: choice.id.clone(),
+            label: choice.label.clone(),
+            redirect: choice.kind == ConnectorKind::Redirect,
+            current: false,
+        })
         .collect();
     let wanted = prompt.selected.as_deref().or(connector);
+    let with_form = |choice: &pages::Choice| !choice.redirect;
     let selected = wanted
-        .and_then(|id| connectors.iter().find(|choice| choice.id == id))
-        .or_else(|| connectors.first())
-        .cloned();
+        .and_then(|id| connectors.iter().position(|choice| with_form(choice) && choice.id == id))
+        .or_else(|| connectors.iter().position(with_form))
+        .and_then(|index| connectors.get_mut(index));
+    let selected = selected.map(|choice| {
+        choice.current = true;
+        choice.clone()
+    });
     let page = pages::Login {
         client: prompt.request.client_name.as_deref(),
         notice: prompt.notice.map(text),

@@ -42,7 +42,13 @@ pub(crate) async fn around(
     let origin = origin(&app, &request, request_id.clone());
     request.extensions_mut().insert(RequestOrigin(origin));
     DefaultBodyLimit::max(BODY_LIMIT).apply(&mut request);
-    let span = tracing::info_span!("request", id = %request_id, method = %request.method(), path = %request.uri().path());
+    // Texts, not formatters: a span is made for every request and read for few.
+    let span = tracing::info_span!(
+        "request",
+        id = request_id.as_str(),
+        method = request.method().as_str(),
+        path = request.uri().path()
+    );
     let handled = answer(next.run(request)).instrument(span);
     let response = tokio::time::timeout(REQUEST_TIMEOUT, handled)
         .await

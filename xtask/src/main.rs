@@ -60,7 +60,7 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
 
 fn demo(options: &[&str]) -> Result<(), Failure> {
     packages::install(Use::Demo)?;
-    steps::build_programs(false)?;
+    steps::build_programs(steps::Profile::Debug)?;
     Err(steps::become_program("demo", false, options))
 }
 
@@ -70,13 +70,13 @@ fn test(filter: Option<&str>) -> Result<(), Failure> {
     steps::lints()?;
     steps::documentation()?;
     // The behaviour tests run the built programs; `cargo test` alone does not build them.
-    steps::build_programs(false)?;
+    steps::build_programs(steps::Profile::Debug)?;
     steps::tests(filter)
 }
 
 fn bench(name: Option<&str>) -> Result<(), Failure> {
     packages::install(Use::Tests)?;
-    steps::build_programs(true)?;
+    steps::build_programs(steps::Profile::Release)?;
     Err(steps::become_program("bench", true, name.as_slice()))
 }
 

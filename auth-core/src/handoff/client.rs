@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use credentials::{AuthenticationFailure, ClientCredentials};
 pub use settings::{ClientKind, ClientSettings, SessionKind, TokenEndpointAuthMethod};
 
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretDigest};
 
 use super::scope::{self, Scope};
 use super::signing_key::SigningAlgorithm;
@@ -29,7 +29,7 @@ pub enum ClientAuthentication {
     /// By secret. Without a method, header and form are both accepted.
     Secret {
         /// The secret.
-        secret: Secret,
+        secret: SecretDigest,
         /// The only method accepted.
         method: Option<TokenEndpointAuthMethod>,
     },
@@ -72,6 +72,7 @@ impl Client {
                 return Err(error("secret", "a public client has none: remove it, or `public`"));
             }
             (false, Some(secret)) if !secret.expose().is_empty() => {
+                let secret = SecretDigest::of(&secret);
                 ClientAuthentication::Secret { secret, method: settings.token_endpoint_auth_method }
             }
             (false, _) => {

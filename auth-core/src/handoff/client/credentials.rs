@@ -48,8 +48,8 @@ impl AuthenticationFailure {
 pub struct ClientCredentials {
     id: String,
     secret: Option<Secret>,
-    /// The header's secret as it stood there: RFC 6749 wants it form-encoded inside, and many
-    /// clients do not do it.
+    /// The header's secret as it stood there, where that is another one: RFC 6749 wants it
+    /// form-encoded inside, and many clients do not do it.
     verbatim: Option<Secret>,
     by_header: bool,
 }
@@ -96,7 +96,8 @@ impl ClientCredentials {
         let id = String::from_utf8(form_decode(id)?).ok()?;
         let plain = String::from_utf8(form_decode(secret).unwrap_or_default()).unwrap_or_default();
         let some = |text: String| (!text.is_empty()).then(|| Secret::new(text));
-        Some(Self { id, secret: some(plain), verbatim: some(secret.to_owned()), by_header: true })
+        let verbatim = (plain != secret).then(|| secret.to_owned()).and_then(some);
+        Some(Self { id, secret: some(plain), verbatim, by_header: true })
     }
 
     /// The client id that the caller claims.
@@ -132,7 +133,7 @@ impl ClientCredentials {
             Some(TokenEndpointAuthMethod::ClientSecretPost) => !self.by_header,
             Some(TokenEndpointAuthMethod::None) => false,
         };
-        // No short cut: both comparisons always run.
+        // No short cut: what came is compared in every reading that it has.
         let secret_is_right = [&self.secret, &self.verbatim]
             .into_iter()
             .flatten()

@@ -10,22 +10,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use auth_core::audit::Origin;
-use auth_core::broker::provider::{Provider, ProviderError};
-use auth_core::broker::{Broker, BrokerSettings};
+use auth_core::broker::provider::{Provider, ProviderError, ProviderSettings};
+use auth_core::broker::{Broker, BrokerSettings, Connectors};
 use auth_core::clock::{Clock, SystemClock};
 use auth_core::connector::ldap::LdapConnector;
 use auth_core::connector::password::PasswordRules;
 use auth_core::key_ring::KeyRing;
 use auth_core::random::{Random, SystemRandom};
 use auth_core::session::SessionLifetime;
-use auth_core::store::ThrottleRule;
+use auth_core::store::{Store, ThrottleRule};
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
 use uuid::Uuid;
 
 use crate::config::Config;
-pub(crate) use keys::{StartRefused, inspect};
+pub(crate) use keys::{StartRefused, StorePlace, inspect};
 
 /// What the site is called and who stands before it.
 pub(crate) struct Site {
@@ -70,11 +70,45 @@ pub(crate) struct Parts {
 ///
 /// # Errors
 /// Says which setting is at fault; nothing is overwritten.
-pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
+pub(crate) async fn open(config: Config) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // All that the configuration alone can get wrong comes first: then nothing was opened yet.
     let place = keys::StorePlace::of(&config);
+    let prepared = prepare(config, &random)?;
+    let (store, ring) = keys::open_store(place, random.as_ref(), SystemClock.now()).await?;
+    match assemble(prepared, Arc::clone(&store), ring, random).await {
+        Ok(parts) => Ok(parts),
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Builds the parts anew over the store and key ring of `running`.
+///
+/// # Errors
+/// Says which setting is at fault; `running` is as it was.
+pub(crate) async fn reopen(
+    config: Config,
+    store: Arc<dyn Store>,
+    ring: Arc<KeyRing>,
+) -> anyhow::Result<Parts> {
+    let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+    let prepared = prepare(config, &random)?;
+    assemble(prepared, store, ring, random).await
+}
+
+/// What the configuration alone decides.
+struct Prepared {
+    password_rules: PasswordRules,
+    site: Site,
+    settings: BrokerSettings,
+    provider_settings: ProviderSettings,
+    connectors: Connectors,
+}
+
+fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepared> {
     let password_rules = connectors::password_rules(&config).map_err(refused)?;
     let site = Site {
         public_url: config.public_url.url().clone(),
@@ -84,13 +118,22 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
     let settings = broker_settings(&config);
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
-    let connectors = connectors::connectors(config, &random).map_err(refused)?;
-    let (store, ring) = keys::open_store(place, random.as_ref(), clock.now()).await?;
+    let connectors = connectors::connectors(config, random).map_err(refused)?;
+    Ok(Prepared { password_rules, site, settings, provider_settings, connectors })
+}
+
+async fn assemble(
+    prepared: Prepared,
+    store: Arc<dyn Store>,
+    ring: Arc<KeyRing>,
+    random: Arc<dyn Random>,
+) -> anyhow::Result<Parts> {
+    let Prepared { password_rules, site, settings, provider_settings, connectors } = prepared;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
     let broker = Arc::new(broker);
-    let made =
-        Provider::new(Arc::clone(&store), clock, random, Arc::clone(&ring), provider_settings);
+    let made = Provider::new(store, clock, random, Arc::clone(&ring), provider_settings);
     let started = match made {
         Ok(provider) => {
             let provider = Arc::new(provider.with_recheck(Arc::clone(&broker) as _));
@@ -100,15 +143,10 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
     };
     match started {
         Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring }),
-        Err(error) => {
-            store.close().await;
-            Err(match error {
-                ProviderError::ClientTwice { .. } | ProviderError::Issuer(_) => {
-                    refused(error.into())
-                }
-                other => anyhow::Error::new(other).context("clients and signing keys"),
-            })
+        Err(error @ (ProviderError::ClientTwice { .. } | ProviderError::Issuer(_))) => {
+            Err(refused(error.into()))
         }
+        Err(other) => Err(anyhow::Error::new(other).context("clients and signing keys")),
     }
 }
 

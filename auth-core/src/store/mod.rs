@@ -18,6 +18,7 @@ mod logins;
 pub mod memory;
 mod replay;
 mod sessions;
+mod sync;
 mod throttle;
 mod tokens;
 
@@ -34,6 +35,11 @@ pub use replay::ReplayStore;
 pub use sessions::{
     CookieRecord, Revocation, RevocationScope, SessionFilter, SessionId, SessionRecord,
     SessionStore,
+};
+pub use sync::{
+    LeaseAnswer, SyncBatch, SyncBatchOutcome, SyncCompletion, SyncCounts, SyncDigest,
+    SyncJobDetail, SyncJobId, SyncJobRecord, SyncJobState, SyncLease, SyncMark, SyncStatus,
+    SyncStep, SyncStore, SyncTrace, SyncWrite, SyncedPerson,
 };
 pub use throttle::{Attempt, ThrottleRule, ThrottleStore};
 pub use tokens::{
@@ -92,6 +98,7 @@ pub trait Store:
     + LoginStore
     + ReplayStore
     + SessionStore
+    + SyncStore
     + ThrottleStore
     + TokenStore
 {
@@ -102,6 +109,7 @@ pub trait Store:
     /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
+    /// A run of a synchronisation is kept for 90 days after its end.
     /// A client session does not end because the browser session that it came from expired.
     async fn purge(&self, now: Timestamp) -> Result<u64, StoreError>;
 

@@ -28,6 +28,8 @@ mod purge;
 mod replay;
 mod schema;
 mod sessions;
+mod sync;
+mod sync_batch;
 mod target;
 mod throttle;
 mod tls;

@@ -18,6 +18,8 @@ mod replay;
 mod row;
 mod schema;
 mod sessions;
+mod sync;
+mod sync_batch;
 mod throttle;
 mod tokens;
 mod writer;

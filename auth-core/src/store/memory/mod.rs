@@ -12,6 +12,7 @@ mod logins;
 mod purge;
 mod replay;
 mod sessions;
+mod sync;
 mod throttle;
 mod tokens;
 
@@ -23,10 +24,11 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
     CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
-    SessionRecord, SigningKeyRecord, Store, StoreError,
+    SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
+use sync::SyncDirectory;
 use throttle::Counter;
 use tokens::RefreshRow;
 
@@ -48,7 +50,7 @@ impl Default for Lifetime {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     accounts: HashMap<AccountId, AccountRecord>,
     by_username: BTreeMap<String, AccountId>,
@@ -71,6 +73,10 @@ struct State {
     counters: HashMap<String, Counter>,
     /// When the mark of (scope, key) expires.
     seen: HashMap<(String, TokenHash), Timestamp>,
+    /// What was last seen, by connector and subject.
+    sync_marks: HashMap<(String, String), SyncMark>,
+    sync_directories: HashMap<String, SyncDirectory>,
+    sync_jobs: BTreeMap<SyncJobId, SyncJobRecord>,
     trail: Vec<AuditEntry>,
     last_sequence: i64,
 }

@@ -6,7 +6,7 @@
 //! counts only when the server said that it is complete, a bind only by its result code together
 //! with the password policy control. The rules stand in the synchronous files (`filter`, `dn`,
 //! `entry`, `person`, `subject`, `account_state`, `bind`, `bind_result`, `group`, `group_graph`,
-//! `position`, `search`); `client`, `pool`, `server`, `tls`, `directory`, `recheck`, `population`,
+//! `group_map`, `picture`, `position`, `search`); `client`, `pool`, `server`, `tls`, `directory`, `recheck`, `population`,
 //! `group_search` and `diagnosis` do the I/O.
 //!
 //! Reading only: nothing here writes to a directory.
@@ -25,8 +25,10 @@ mod failure;
 mod filter;
 mod group;
 mod group_graph;
+mod group_map;
 mod group_search;
 mod person;
+mod picture;
 mod pool;
 mod population;
 mod position;
@@ -44,6 +46,8 @@ use std::sync::Arc;
 pub use account_state::AccountState;
 pub use diagnosis::{DiagnoseUser, DiagnosisStep};
 pub use group::{GroupNames, GroupSettings, GroupSource};
+pub use group_map::{GroupMapping, GroupRole};
+pub use picture::MAX_PICTURE;
 pub use pool::PoolStatus;
 pub use population::{DirectoryPerson, PersonState, PopulationItem, PopulationRead, Reading};
 pub use position::ReadPosition;

@@ -346,6 +346,7 @@ impl<'a> Population<'a> {
                 }
                 person.profile.groups = groups.names;
                 person.profile.roles = memberships.roles_of(&person.subject);
+                super::group_map::apply(&settings.group_map, &mut person.profile);
                 let state = match AccountState::of(entry, self.now) {
                     AccountState::Gone(reason) => PersonState::Inactive(reason.as_str()),
                     AccountState::NoLogin(_) | AccountState::Usable => PersonState::Active,
@@ -355,7 +356,7 @@ impl<'a> Population<'a> {
                     dn: entry.dn.clone(),
                     profile: person.profile,
                     state,
-                    changed_password_at: super::account_state::changed_password_at(entry),
+                    changed_password_at: person.password_changed_at,
                 }))
             }
             Err(error) => {

@@ -127,7 +127,7 @@ fn parse_generalized_time(text: &str) -> Option<Timestamp> {
 /// Changes with everything that decides who is found and what becomes of them.
 fn settings_digest(settings: &LdapSettings) -> String {
     let text = format!(
-        "1 {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "1 {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         settings.preset,
         settings.base_dn,
         settings.scope,
@@ -135,7 +135,8 @@ fn settings_digest(settings: &LdapSettings) -> String {
         settings.guest_filter,
         settings.admin_filter,
         settings.attributes,
-        settings.groups
+        settings.groups,
+        settings.group_map
     );
     hexadecimal(&dn::fingerprint_of(text.as_bytes()))
 }

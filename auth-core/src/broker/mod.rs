@@ -8,6 +8,7 @@
 pub mod accounts;
 mod admission;
 pub mod browser_session;
+mod directory_facts;
 mod first_factor;
 pub mod provider;
 mod recheck;

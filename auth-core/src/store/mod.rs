@@ -13,11 +13,13 @@ mod audit;
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
 mod factors;
+mod identities;
 mod keys;
 mod logins;
 pub mod memory;
 mod replay;
 mod sessions;
+mod sync;
 mod throttle;
 mod tokens;
 
@@ -28,12 +30,18 @@ pub use accounts::{
 };
 pub use audit::{AuditEntry, AuditQuery, AuditStore};
 pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeRecord};
+pub use identities::{ClaimMap, IdentityMove, IdentityStore, PasswordChange};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
 pub use logins::{LoginCompletion, LoginRecord, LoginStore};
 pub use replay::ReplayStore;
 pub use sessions::{
     CookieRecord, Revocation, RevocationScope, SessionFilter, SessionId, SessionRecord,
     SessionStore,
+};
+pub use sync::{
+    LeaseAnswer, SyncBatch, SyncBatchOutcome, SyncCompletion, SyncCounts, SyncDigest,
+    SyncJobDetail, SyncJobId, SyncJobRecord, SyncJobState, SyncLease, SyncMark, SyncStatus,
+    SyncStep, SyncStore, SyncTrace, SyncWrite, SyncedPerson,
 };
 pub use throttle::{Attempt, ThrottleRule, ThrottleStore};
 pub use tokens::{
@@ -88,10 +96,12 @@ pub trait Store:
     AccountStore
     + AuditStore
     + FactorStore
+    + IdentityStore
     + KeyStore
     + LoginStore
     + ReplayStore
     + SessionStore
+    + SyncStore
     + ThrottleStore
     + TokenStore
 {
@@ -102,6 +112,7 @@ pub trait Store:
     /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
+    /// A run of a synchronisation is kept for 90 days after its end.
     /// A client session does not end because the browser session that it came from expired.
     async fn purge(&self, now: Timestamp) -> Result<u64, StoreError>;
 

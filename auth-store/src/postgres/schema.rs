@@ -14,11 +14,23 @@ use crate::Found;
 use crate::migration::{Applied, Migration, plan};
 
 /// What this program carries.
-const KNOWN: &[Migration] = &[Migration {
-    number: 1,
-    name: "initial",
-    sql: include_str!("../../migrations/postgres/0001_initial.sql"),
-}];
+const KNOWN: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "initial",
+        sql: include_str!("../../migrations/postgres/0001_initial.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "directory_sync",
+        sql: include_str!("../../migrations/postgres/0002_directory_sync.sql"),
+    },
+    Migration {
+        number: 3,
+        name: "account_claims",
+        sql: include_str!("../../migrations/postgres/0003_account_claims.sql"),
+    },
+];
 
 /// Key of the advisory lock under which migrations run ("auth" in ASCII).
 const LOCK: i64 = 0x6175_7468;

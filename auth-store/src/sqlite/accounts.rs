@@ -94,7 +94,8 @@ pub(super) fn update(c: &Connection, account: &AccountRecord) -> Result<bool, St
     Ok(true)
 }
 
-fn insert(c: &Connection, account: &AccountRecord) -> Result<i64, StoreError> {
+/// Adds an account with version 1; returns its `numeric_id`.
+pub(super) fn insert(c: &Connection, account: &AccountRecord) -> Result<i64, StoreError> {
     change(
         c,
         "INSERT INTO account (id, username, username_key, email, email_key, email_verified, \

@@ -61,6 +61,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("factor.", "factor"),
     ("recovery_code.", "recovery_code"),
     ("signing_key.", "kid"),
+    ("sync_job.", "sync_job"),
 ];
 
 #[cfg(test)]

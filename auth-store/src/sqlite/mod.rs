@@ -6,6 +6,7 @@
 
 mod accounts;
 mod audit;
+mod connector_identities;
 mod error;
 mod factors;
 mod file;
@@ -18,6 +19,8 @@ mod replay;
 mod row;
 mod schema;
 mod sessions;
+mod sync;
+mod sync_batch;
 mod throttle;
 mod tokens;
 mod writer;

@@ -75,6 +75,11 @@ pub(super) const PURGES: &[Purge] = &[
         "DELETE FROM throttle WHERE key IN
             (SELECT key FROM throttle WHERE expires_at <= ?1 LIMIT 2000)",
     ),
+    Purge {
+        sql: "DELETE FROM sync_job WHERE id IN
+            (SELECT id FROM sync_job WHERE finished_at <= ?1 LIMIT 2000)",
+        kept: Duration::from_secs(90 * 24 * 60 * 60),
+    },
 ];
 
 const fn at_once(sql: &'static str) -> Purge {

@@ -104,8 +104,8 @@ async fn reading_again(server: &SambaAd) {
         .await
         .unwrap()
     {
-        Recheck::Present(profile) => {
-            assert_eq!((profile.username.as_str(), None), (name, reason));
+        Recheck::Present(present) => {
+            assert_eq!((present.profile.username.as_str(), None), (name, reason));
         }
         Recheck::Gone { reason: found } => assert_eq!(Some(found), reason, "{name}"),
     };
@@ -125,9 +125,10 @@ async fn reading_again(server: &SambaAd) {
             base = server.base_dn()
         ))
         .unwrap();
-    let Recheck::Present(profile) = connector.recheck(bob.subject(), now()).await.unwrap() else {
+    let Recheck::Present(present) = connector.recheck(bob.subject(), now()).await.unwrap() else {
         panic!("renamed, not gone");
     };
+    let profile = present.profile;
     assert_eq!(profile.username, "robert");
     assert_eq!(profile.groups, bob.profile().groups);
 }

@@ -97,7 +97,14 @@ impl Directory {
         let person = self
             .on_some_server(|server| self.authenticate_on(server, &plan, password, now))
             .await?;
-        Ok(VerifiedIdentity::new(&self.settings.id, person.subject, person.profile, &["pwd"], now))
+        let Person { subject, profile, password_changed_at, .. } = person;
+        Ok(VerifiedIdentity::new(&self.settings.id, subject, profile, &["pwd"], now)
+            .with_password_changed_at(password_changed_at))
+    }
+
+    /// Notes that a server failed while it was read.
+    pub(super) fn mark_down(&self, server: &Server) {
+        server.mark_down(self.random.as_ref());
     }
 
     pub(super) async fn health(&self) -> Result<(), ConnectorError> {
@@ -129,6 +136,7 @@ impl Directory {
     ) -> Result<(), Failure> {
         profile.groups = groups_of(server, &self.settings, entry).await?;
         profile.roles = self.roles_of(server, entry).await?;
+        super::group_map::apply(&self.settings.group_map, profile);
         Ok(())
     }
 
@@ -234,6 +242,7 @@ impl Directory {
             filter: filter::all_of(&[filter]),
             attributes: attributes.iter().map(|&name| name.to_owned()).collect(),
             size_limit: 0,
+            deleted: false,
         }
     }
 

@@ -15,7 +15,7 @@ use super::search::SearchRequest;
 use super::server::Server;
 use super::subject::SubjectSyntax;
 use crate::clock::Timestamp;
-use crate::connector::{ConnectorError, Recheck};
+use crate::connector::{ConnectorError, Present, Recheck};
 
 impl Directory {
     pub(super) async fn recheck(
@@ -53,7 +53,10 @@ impl Directory {
             .map_err(|error| Failure::new(FailureKind::SearchFailed, error.to_string()))?;
         self.report_unreadable(&entry, &person);
         self.complete_profile(server, &entry, &mut person.profile).await?;
-        Ok(Verdict::Answer(Recheck::Present(Box::new(person.profile))))
+        Ok(Verdict::Answer(Recheck::Present(Box::new(Present {
+            profile: person.profile,
+            password_changed_at: person.password_changed_at,
+        }))))
     }
 
     /// Nobody is called gone by a directory in which the service account sees nobody at all.

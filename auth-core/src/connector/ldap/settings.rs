@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::group::GroupSettings;
+use super::group_map::GroupMapping;
 use super::preset::Preset;
 use crate::secret::Secret;
 
@@ -48,6 +49,8 @@ pub struct LdapSettings {
     pub attributes: AttributeMap,
     /// Where groups come from.
     pub groups: GroupSettings,
+    /// What membership in a group brings.
+    pub group_map: Vec<GroupMapping>,
     /// Certificate authorities to trust instead of the system's, PEM.
     pub ca_file: Option<PathBuf>,
     /// Exactly this server certificate is trusted instead of an authority and a host name:
@@ -97,6 +100,8 @@ pub struct AttributeMap {
     pub position: Option<String>,
     /// Language.
     pub locale: Option<String>,
+    /// Picture: the claim `picture`, as a `data:` URL.
+    pub picture: Option<String>,
     /// Further claims: claim name to attribute, with all values.
     pub claims: BTreeMap<String, String>,
 }
@@ -122,6 +127,7 @@ impl LdapSettings {
             user_dn_template: None,
             attributes: preset.attributes(),
             groups: preset.groups(),
+            group_map: Vec::new(),
             ca_file: None,
             pinned_certificate_sha256: None,
             client_certificate_file: None,
@@ -149,6 +155,7 @@ impl LdapSettings {
             &map.nickname,
             &map.position,
             &map.locale,
+            &map.picture,
         ];
         let mut names: Vec<String> = [&map.id, &map.username]
             .into_iter()
@@ -174,6 +181,7 @@ impl AttributeMap {
             ("nickname", &self.nickname),
             ("position", &self.position),
             ("locale", &self.locale),
+            ("picture", &self.picture),
         ];
         let mut named = vec![
             ("attributes.id".to_owned(), self.id.as_str()),

@@ -10,6 +10,7 @@ mod accounts;
 mod across_nodes;
 mod audit;
 mod concurrency;
+mod connector_identities;
 mod factors;
 mod given;
 mod identities;
@@ -26,6 +27,9 @@ mod revocation;
 mod rotation;
 mod sample;
 mod sessions;
+mod sync;
+mod sync_batch;
+mod sync_race;
 mod throttle;
 mod tokens;
 
@@ -106,6 +110,7 @@ fn all_cases() -> Vec<Case> {
     [
         accounts::cases(),
         identities::cases(),
+        connector_identities::cases(),
         logins::cases(),
         login_completion::cases(),
         sessions::cases(),
@@ -119,6 +124,8 @@ fn all_cases() -> Vec<Case> {
         audit::cases(),
         purge::cases(),
         purge_sessions::cases(),
+        sync::cases(),
+        sync_batch::cases(),
         lifecycle::cases(),
     ]
     .into_iter()
@@ -127,7 +134,10 @@ fn all_cases() -> Vec<Case> {
 }
 
 fn race_cases() -> Vec<RaceCase> {
-    [concurrency::cases(), interleaving::cases()].into_iter().flatten().collect()
+    [concurrency::cases(), interleaving::cases(), sync_race::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Runs one case in a task of its own, so that its panic ends only this case.

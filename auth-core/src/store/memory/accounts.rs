@@ -59,6 +59,28 @@ impl State {
         if taken { Err(conflict("identity")) } else { Ok(()) }
     }
 
+    /// Makes an account, or refuses it and changes nothing.
+    pub(super) fn create(&mut self, new: NewAccount) -> Result<AccountRecord, StoreError> {
+        if self.accounts.contains_key(&new.account.id) {
+            return Err(conflict("id"));
+        }
+        self.check_unique(&new.account)?;
+        if let Some(identity) = &new.identity {
+            self.check_unlinked(identity)?;
+        }
+
+        self.last_numeric_id += 1;
+        let account = AccountRecord { numeric_id: self.last_numeric_id, version: 1, ..new.account };
+        self.insert_account(account.clone());
+        if let Some(identity) = new.identity {
+            self.identities.insert(identity_key(&identity), identity);
+        }
+        if let Some(password) = new.password {
+            self.passwords.insert(account.id, password);
+        }
+        Ok(account)
+    }
+
     fn account_of(&self, id: Option<&AccountId>) -> Option<AccountRecord> {
         id.and_then(|id| self.accounts.get(id)).cloned()
     }
@@ -108,24 +130,7 @@ impl AccountStore for MemoryStore {
         audit: Vec<AuditRecord>,
     ) -> Result<AccountRecord, StoreError> {
         let mut state = self.open()?;
-        if state.accounts.contains_key(&new.account.id) {
-            return Err(conflict("id"));
-        }
-        state.check_unique(&new.account)?;
-        if let Some(identity) = &new.identity {
-            state.check_unlinked(identity)?;
-        }
-
-        state.last_numeric_id += 1;
-        let account =
-            AccountRecord { numeric_id: state.last_numeric_id, version: 1, ..new.account };
-        state.insert_account(account.clone());
-        if let Some(identity) = new.identity {
-            state.identities.insert(identity_key(&identity), identity);
-        }
-        if let Some(password) = new.password {
-            state.passwords.insert(account.id, password);
-        }
+        let account = state.create(new)?;
         state.append(audit);
         Ok(account)
     }
@@ -174,7 +179,10 @@ impl AccountStore for MemoryStore {
         audit: Vec<AuditRecord>,
     ) -> Result<bool, StoreError> {
         let mut state = self.open()?;
-        let gone = state.identities.remove(&(connector.to_owned(), subject.to_owned())).is_some();
+        let key = (connector.to_owned(), subject.to_owned());
+        let gone = state.identities.remove(&key).is_some();
+        state.sync_marks.remove(&key);
+        state.password_changes.remove(&key);
         if gone {
             state.append(audit);
         }

@@ -7,11 +7,13 @@
 mod accounts;
 mod audit;
 mod factors;
+mod identities;
 mod keys;
 mod logins;
 mod purge;
 mod replay;
 mod sessions;
+mod sync;
 mod throttle;
 mod tokens;
 
@@ -21,12 +23,13 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
+    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientRecord, CodeRecord,
     CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
-    SessionRecord, SigningKeyRecord, Store, StoreError,
+    SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
+use sync::SyncDirectory;
 use throttle::Counter;
 use tokens::RefreshRow;
 
@@ -48,7 +51,7 @@ impl Default for Lifetime {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     accounts: HashMap<AccountId, AccountRecord>,
     by_username: BTreeMap<String, AccountId>,
@@ -56,6 +59,10 @@ struct State {
     last_numeric_id: i64,
     /// By connector and subject.
     identities: BTreeMap<(String, String), IdentityRecord>,
+    /// What was last noted of a change of the password, by connector and subject.
+    password_changes: HashMap<(String, String), String>,
+    /// Further claims.
+    claims: HashMap<AccountId, ClaimMap>,
     passwords: HashMap<AccountId, PasswordRecord>,
     logins: HashMap<TokenHash, LoginRecord>,
     sessions: BTreeMap<SessionId, SessionRecord>,
@@ -71,6 +78,10 @@ struct State {
     counters: HashMap<String, Counter>,
     /// When the mark of (scope, key) expires.
     seen: HashMap<(String, TokenHash), Timestamp>,
+    /// What was last seen, by connector and subject.
+    sync_marks: HashMap<(String, String), SyncMark>,
+    sync_directories: HashMap<String, SyncDirectory>,
+    sync_jobs: BTreeMap<SyncJobId, SyncJobRecord>,
     trail: Vec<AuditEntry>,
     last_sequence: i64,
 }

@@ -12,6 +12,9 @@ use crate::store::SessionRecord;
 /// finds the session to end, and a listing can say why a session is over.
 const KEPT: Duration = Duration::from_hours(24);
 
+/// How long past runs of a synchronisation are listed.
+const RUNS_KEPT: Duration = Duration::from_hours(24 * 90);
+
 impl State {
     /// Removes what has expired before `now`; returns how many rows went.
     pub(super) fn purge(&mut self, now: Timestamp) -> u64 {
@@ -21,6 +24,9 @@ impl State {
         gone += remove(&mut self.seen, |expires_at| *expires_at <= now);
         gone += remove(&mut self.counters, |counter| counter.until <= now);
         gone += remove_ended(&mut self.sessions, now);
+        let runs = self.sync_jobs.len();
+        self.sync_jobs.retain(|_, job| job.finished_at.is_none_or(|end| end + RUNS_KEPT > now));
+        gone += (runs - self.sync_jobs.len()) as u64;
         let sessions = &self.sessions;
         gone += remove(&mut self.access_tokens, |token| {
             token.expires_at <= now || !sessions.contains_key(&token.session)

@@ -36,7 +36,8 @@ const WEB_AND_SQL: &[&str] =
     &["axum", "hyper", "tower", "rusqlite", "tokio_postgres", "deadpool_postgres", "auth_store"];
 
 /// Files of a connector that fetch and do not judge; they alone may wait.
-const CLIENTS: &[&str] = &["/client", "/transport", "/pool", "/tls", "/directory", "/diagnosis"];
+const CLIENTS: &[&str] =
+    &["/client", "/transport", "/pool", "/tls", "/directory", "/diagnosis", "/population"];
 /// How names are compared is one rule for everybody.
 const NORMALISE: &[&str] = &["crate::account::normalise"];
 

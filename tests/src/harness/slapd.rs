@@ -34,6 +34,8 @@ pub struct SlapdOptions {
     pub quiet: bool,
     /// Has no certificate, so that StartTLS and `ldaps://` do not work.
     pub without_tls: bool,
+    /// Does not offer content synchronisation (RFC 4533).
+    pub without_sync: bool,
 }
 
 /// A running server. See the module.
@@ -338,6 +340,7 @@ fn write_configuration(folder: &Path, options: &SlapdOptions) -> Result<()> {
     let text: String = text
         .lines()
         .filter(|line| !options.without_tls || !line.starts_with("TLSC"))
+        .filter(|line| !options.without_sync || !line.contains("syncprov"))
         .map(|line| format!("{line}\n"))
         .collect();
     fs::write(folder.join("slapd.conf"), text)?;

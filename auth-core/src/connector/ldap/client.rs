@@ -4,6 +4,8 @@
 //! client crate keeps a hung one open, and its parser may end by a panic on a malformed message,
 //! which is caught here and becomes a failure.
 
+pub(super) mod content_sync;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -23,6 +25,10 @@ use super::bind_result::{BindAnswer, PASSWORD_POLICY};
 use super::decode::{SearchMessage, bind_answer, search_message};
 use super::failure::{Failure, FailureKind};
 use super::search::{SearchAnswer, SearchRequest};
+pub(super) use content_sync::RefreshAnswer;
+
+/// Active Directory's control for deleted objects (MS-ADTS 3.1.1.3.4.1.14).
+pub(super) const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 
 /// What a connection is opened with.
 #[derive(Clone, Debug)]
@@ -126,8 +132,7 @@ impl Connection {
         &mut self,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, Failure> {
-        let ldap = self.ldap.clone();
-        self.run_search(ldap, request).await
+        self.run_search(Vec::new(), request).await
     }
 
     /// One page (RFC 2696) from `cookie` on. A server without paging answers with everything and
@@ -138,16 +143,22 @@ impl Connection {
         size: u32,
         cookie: Vec<u8>,
     ) -> Result<SearchAnswer, Failure> {
-        let mut ldap = self.ldap.clone();
-        ldap.with_controls(PagedResults { size: i32::try_from(size).unwrap_or(i32::MAX), cookie });
-        self.run_search(ldap, request).await
+        let paging = PagedResults { size: i32::try_from(size).unwrap_or(i32::MAX), cookie };
+        self.run_search(vec![paging.into()], request).await
     }
 
     async fn run_search(
         &mut self,
-        mut ldap: Ldap,
+        mut controls: Vec<RawControl>,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, Failure> {
+        if request.deleted {
+            controls.push(RawControl { ctype: SHOW_DELETED.to_owned(), crit: true, val: None });
+        }
+        let mut ldap = self.ldap.clone();
+        if !controls.is_empty() {
+            ldap.with_controls(controls);
+        }
         let seconds = i32::try_from(self.operation_timeout.as_secs().max(1)).unwrap_or(i32::MAX);
         let options = SearchOptions::new().timelimit(seconds).sizelimit(request.size_limit);
         ldap.with_search_options(options);
@@ -177,6 +188,7 @@ impl Connection {
                 .filter(|control| control.1.val.is_some());
             if let Some(control) = paging {
                 answer.cookie = control.1.parse::<PagedResults>().cookie;
+                answer.paged = true;
             }
             Ok((answer, malformed))
         };

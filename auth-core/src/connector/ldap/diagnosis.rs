@@ -205,6 +205,7 @@ impl Steps {
             filter: super::filter::all_of(&[settings.user_filter.as_str()]),
             attributes: settings.entry_attributes(),
             size_limit: 0,
+            deleted: false,
         };
         let (mut count, mut samples) = (0, Vec::new());
         let answer = server

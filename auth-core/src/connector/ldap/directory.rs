@@ -100,6 +100,11 @@ impl Directory {
         Ok(VerifiedIdentity::new(&self.settings.id, person.subject, person.profile, &["pwd"], now))
     }
 
+    /// Notes that a server failed while it was read.
+    pub(super) fn mark_down(&self, server: &Server) {
+        server.mark_down(self.random.as_ref());
+    }
+
     pub(super) async fn health(&self) -> Result<(), ConnectorError> {
         self.on_some_server(|server| async {
             self.base_is_readable(server).await?;
@@ -234,6 +239,7 @@ impl Directory {
             filter: filter::all_of(&[filter]),
             attributes: attributes.iter().map(|&name| name.to_owned()).collect(),
             size_limit: 0,
+            deleted: false,
         }
     }
 

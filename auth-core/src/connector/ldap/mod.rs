@@ -5,8 +5,8 @@
 //! a bind on another, and nothing is ever read on a connection that a person bound. A search
 //! counts only when the server said that it is complete, a bind only by its result code together
 //! with the password policy control. The rules stand in the synchronous files (`filter`, `dn`,
-//! `entry`, `person`, `subject`, `account_state`, `bind`, `bind_result`, `group`, `search`); `client`,
-//! `pool`, `server`, `tls`, `directory`, `recheck`,
+//! `entry`, `person`, `subject`, `account_state`, `bind`, `bind_result`, `group`, `group_graph`,
+//! `position`, `search`); `client`, `pool`, `server`, `tls`, `directory`, `recheck`, `population`,
 //! `group_search` and `diagnosis` do the I/O.
 //!
 //! Reading only: nothing here writes to a directory.
@@ -24,9 +24,12 @@ mod entry;
 mod failure;
 mod filter;
 mod group;
+mod group_graph;
 mod group_search;
 mod person;
 mod pool;
+mod population;
+mod position;
 mod preset;
 mod recheck;
 mod search;
@@ -42,6 +45,8 @@ pub use account_state::AccountState;
 pub use diagnosis::{DiagnoseUser, DiagnosisStep};
 pub use group::{GroupNames, GroupSettings, GroupSource};
 pub use pool::PoolStatus;
+pub use population::{DirectoryPerson, PersonState, PopulationItem, PopulationRead, Reading};
+pub use position::ReadPosition;
 pub use preset::{Preset, UnknownPreset};
 pub use server::ServerStatus;
 pub use settings::{AttributeMap, LdapSettings, SearchScope};

@@ -26,8 +26,10 @@ pub(super) struct UnmappableEntry {
     /// What a login is refused with.
     pub(super) reason: Refusal,
     dn: String,
-    attribute: String,
-    problem: &'static str,
+    /// The attribute that is missing or cannot be used.
+    pub(super) attribute: String,
+    /// What is wrong with it.
+    pub(super) problem: &'static str,
 }
 
 impl From<UnmappableEntry> for ConnectorError {

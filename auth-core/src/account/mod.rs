@@ -3,5 +3,5 @@
 mod admission;
 mod name;
 
-pub use admission::{Admission, AdmissionRefusal, admit, apply_profile};
+pub use admission::{Admission, AdmissionRefusal, admit, apply_profile, new_account};
 pub use name::{InvalidName, email_key, normalise, validate_username};

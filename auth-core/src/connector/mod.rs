@@ -8,6 +8,8 @@
 pub mod ldap;
 pub mod password;
 pub mod redirect;
+#[cfg(feature = "saml")]
+pub mod saml;
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::Broker;
 use super::provider::{AccountRecheck, RecheckVerdict};
-use crate::account::apply_profile;
+use crate::account::{apply_profile, with_roles};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::Recheck;
@@ -45,6 +45,7 @@ impl AccountRecheck for Broker {
             Ok(None) => RecheckVerdict::Unchanged,
             Ok(Some(Recheck::Present(profile))) => {
                 let mut fresh = account.clone();
+                let profile = with_roles(&self.settings.role_rules, connector, &profile);
                 apply_profile(&mut fresh, &profile);
                 self.note_present(fresh, account, now).await
             }

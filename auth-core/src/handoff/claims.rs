@@ -2,6 +2,8 @@
 //!
 //! The ID token and the userinfo endpoint say the same (OpenID Connect Core 1.0 section 5.4).
 
+use std::collections::BTreeMap;
+
 use chrono::DateTime;
 use openidconnect::core::CoreGenderClaim;
 use openidconnect::{
@@ -12,6 +14,7 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::claim_rule::further_claims;
 use super::client::Client;
 use super::scope::{self, Scope};
 use crate::store::{AccountId, AccountRecord};
@@ -25,12 +28,51 @@ pub struct GroupClaims {
     /// Roles: `member`, `guest`, `administrator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
+    /// What the rules of the client give beside.
+    #[serde(flatten, skip_deserializing)]
+    pub further: BTreeMap<String, String>,
 }
 
 impl AdditionalClaims for GroupClaims {}
 
 /// The answer of the userinfo endpoint.
 pub type UserInfo = UserInfoClaims<GroupClaims, CoreGenderClaim>;
+
+/// Claims that are always made by the broker itself, so that no rule may set them.
+const OWN: &[&str] = &[
+    "acr",
+    "amr",
+    "at_hash",
+    "aud",
+    "auth_time",
+    "azp",
+    "c_hash",
+    "email",
+    "email_verified",
+    "exp",
+    "family_name",
+    "given_name",
+    "groups",
+    "iat",
+    "iss",
+    "jti",
+    "locale",
+    "name",
+    "nbf",
+    "nickname",
+    "nonce",
+    "preferred_username",
+    "roles",
+    "sid",
+    "sub",
+    "updated_at",
+];
+
+/// Whether a claim is made by the broker itself.
+#[must_use]
+pub fn is_own_claim(name: &str) -> bool {
+    OWN.contains(&name)
+}
 
 /// The subject identifier under which this client knows the account.
 #[must_use]
@@ -71,11 +113,12 @@ pub fn standard_claims(account: &AccountRecord, scope: &Scope) -> StandardClaims
 /// The claims about groups that `scope` grants, without the groups that `client` is not told of.
 #[must_use]
 pub fn group_claims(account: &AccountRecord, client: &Client, scope: &Scope) -> GroupClaims {
+    let further = further_claims(client.claim_rules(), account);
     if !scope.contains(scope::GROUPS) {
-        return GroupClaims::default();
+        return GroupClaims { further, ..GroupClaims::default() };
     }
     let told = account.groups.iter().filter(|group| client.is_told_group(group)).cloned();
-    GroupClaims { groups: Some(told.collect()), roles: Some(account.roles.clone()) }
+    GroupClaims { groups: Some(told.collect()), roles: Some(account.roles.clone()), further }
 }
 
 /// The answer of the userinfo endpoint.

@@ -14,12 +14,14 @@ mod audit;
 pub mod conformance;
 mod factors;
 mod keys;
+mod linking;
 mod logins;
 pub mod memory;
 mod replay;
 mod sessions;
 mod throttle;
 mod tokens;
+mod upstream;
 
 use async_trait::async_trait;
 
@@ -29,6 +31,7 @@ pub use accounts::{
 pub use audit::{AuditEntry, AuditQuery, AuditStore};
 pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeRecord};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
+pub use linking::{LinkingStore, Unlinking};
 pub use logins::{LoginCompletion, LoginRecord, LoginStore};
 pub use replay::ReplayStore;
 pub use sessions::{
@@ -40,6 +43,7 @@ pub use tokens::{
     AccessTokenRecord, AccessTokenStatus, CodeRecord, CodeRedemption, RefreshRotation,
     RefreshTokenRecord, RefreshTokenStatus, TokenIssue, TokenStore,
 };
+pub use upstream::{UpstreamSessionRecord, UpstreamSessionStore};
 
 use crate::clock::Timestamp;
 
@@ -89,17 +93,20 @@ pub trait Store:
     + AuditStore
     + FactorStore
     + KeyStore
+    + LinkingStore
     + LoginStore
     + ReplayStore
     + SessionStore
     + ThrottleStore
     + TokenStore
+    + UpstreamSessionStore
 {
     /// Answers when the store can read and write; for readiness.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Removes what has expired before `now`: logins, codes, tokens, cookies, ended sessions,
-    /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
+    /// replay marks, throttle rows and notes of identity
+    /// providers' sessions. Returns how many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
     /// A client session does not end because the browser session that it came from expired.

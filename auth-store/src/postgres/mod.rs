@@ -21,6 +21,7 @@ mod connection;
 mod error;
 mod factors;
 mod keys;
+mod linking;
 mod listener;
 mod logins;
 mod passwords;
@@ -32,6 +33,7 @@ mod target;
 mod throttle;
 mod tls;
 mod tokens;
+mod upstream;
 
 use std::sync::Arc;
 

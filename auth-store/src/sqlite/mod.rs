@@ -11,6 +11,7 @@ mod factors;
 mod file;
 mod identities;
 mod keys;
+mod linking;
 mod logins;
 mod purge;
 mod reader;
@@ -20,6 +21,7 @@ mod schema;
 mod sessions;
 mod throttle;
 mod tokens;
+mod upstream;
 mod writer;
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod identities;
 mod interleaving;
 mod keys;
 mod lifecycle;
+mod linking;
 mod login_completion;
 mod logins;
 mod purge;
@@ -28,6 +29,7 @@ mod sample;
 mod sessions;
 mod throttle;
 mod tokens;
+mod upstream;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -106,6 +108,8 @@ fn all_cases() -> Vec<Case> {
     [
         accounts::cases(),
         identities::cases(),
+        linking::cases(),
+        upstream::cases(),
         logins::cases(),
         login_completion::cases(),
         sessions::cases(),

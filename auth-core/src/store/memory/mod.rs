@@ -8,12 +8,14 @@ mod accounts;
 mod audit;
 mod factors;
 mod keys;
+mod linking;
 mod logins;
 mod purge;
 mod replay;
 mod sessions;
 mod throttle;
 mod tokens;
+mod upstream;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -23,7 +25,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
     CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
-    SessionRecord, SigningKeyRecord, Store, StoreError,
+    SessionRecord, SigningKeyRecord, Store, StoreError, UpstreamSessionRecord,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
@@ -59,6 +61,7 @@ struct State {
     passwords: HashMap<AccountId, PasswordRecord>,
     logins: HashMap<TokenHash, LoginRecord>,
     sessions: BTreeMap<SessionId, SessionRecord>,
+    upstream_sessions: BTreeMap<SessionId, UpstreamSessionRecord>,
     cookies: HashMap<TokenHash, CookieRecord>,
     codes: HashMap<TokenHash, CodeRecord>,
     access_tokens: HashMap<TokenHash, AccessTokenRecord>,

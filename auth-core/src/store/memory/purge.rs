@@ -20,6 +20,9 @@ impl State {
         gone += remove(&mut self.codes, |code| code.expires_at + KEPT <= now);
         gone += remove(&mut self.seen, |expires_at| *expires_at <= now);
         gone += remove(&mut self.counters, |counter| counter.until <= now);
+        let before = self.upstream_sessions.len();
+        self.upstream_sessions.retain(|_, record| record.expires_at > now);
+        gone += (before - self.upstream_sessions.len()) as u64;
         gone += remove_ended(&mut self.sessions, now);
         let sessions = &self.sessions;
         gone += remove(&mut self.access_tokens, |token| {

@@ -6,6 +6,7 @@ mod connectors;
 mod keys;
 mod observe;
 pub(crate) mod saml;
+mod upstream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +43,11 @@ impl Site {
     /// Name of the session cookie.
     pub(crate) const fn session_cookie(&self) -> &'static str {
         if self.secure { "__Host-auth_session" } else { "auth_session" }
+    }
+
+    /// Name of the cookie that remembers how this browser signed in the last time.
+    pub(crate) const fn last_used_cookie(&self) -> &'static str {
+        if self.secure { "__Host-auth_last" } else { "auth_last" }
     }
 
     /// Name of the cookie that binds pending logins to a browser.
@@ -171,6 +177,9 @@ fn broker_settings(config: &Config) -> BrokerSettings {
             / config.throttle.source_per_minute.max(1),
         mfa: connectors::mfa_settings(config),
         recheck: connectors::recheck_times(config),
+        rules: upstream::rules(config),
+        role_rules: upstream::role_rules(config),
+        home_realms: upstream::home_realms(config),
         ..BrokerSettings::default()
     }
 }

@@ -6,6 +6,7 @@ mod authorisation_table;
 mod browser_works;
 mod embedding;
 mod login_ldap;
+mod login_oidc;
 mod login_password;
 mod oidc_provider;
 mod operations;

@@ -46,7 +46,8 @@ impl AdmissionRefusal {
     }
 }
 
-/// Decides what becomes of `identity`, for which the store found `known`.
+/// Decides what becomes of `identity`, for which the store found `known`. `profile` is what the
+/// connector says of it, with the roles that the rules give.
 ///
 /// `new_id` is the id of an account to be made. Uniqueness of name and address is left to the
 /// store's constraint, which alone can decide it when two people come at once.
@@ -55,6 +56,7 @@ impl AdmissionRefusal {
 /// When the person is not let in.
 pub fn admit(
     identity: &VerifiedIdentity,
+    profile: &Profile,
     known: Option<AccountRecord>,
     new_id: Uuid,
     now: Timestamp,
@@ -64,13 +66,13 @@ pub fn admit(
             let reason = account.inactive_reason.unwrap_or_else(|| "unknown".to_owned());
             return Err(AdmissionRefusal::Inactive { username: account.username, reason });
         }
-        apply_profile(&mut account, identity.profile());
+        apply_profile(&mut account, profile);
         account.updated_at = now;
         account.last_login_at = Some(now);
         account.checked_at = Some(now);
         return Ok(Admission::Update(Box::new(account)));
     }
-    if identity.profile().username.trim().is_empty() {
+    if profile.username.trim().is_empty() {
         return Err(AdmissionRefusal::NoUsername);
     }
     Ok(Admission::Create(Box::new(new_account(

@@ -1,7 +1,11 @@
 //! MAY THEY: from a verified identity to an account. Pure rules; the broker loads and saves.
 
 mod admission;
+pub mod linking;
 mod name;
+mod role_map;
+pub mod rules;
 
 pub use admission::{Admission, AdmissionRefusal, admit, apply_profile, new_account};
 pub use name::{InvalidName, email_key, normalise, validate_username};
+pub use role_map::{ROLES, RoleRule, with_roles};

@@ -1,7 +1,7 @@
 //! What an administrator does with accounts. Every change leaves an audit event.
 
 use super::{Broker, BrokerError};
-use crate::account::{InvalidName, email_key, normalise, validate_username};
+use crate::account::{InvalidName, ROLES, email_key, normalise, validate_username};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::LOCAL;
@@ -338,9 +338,6 @@ impl Broker {
         Ok(removed)
     }
 }
-
-/// Roles that clients are told of.
-const ROLES: [&str; 3] = ["member", "guest", "administrator"];
 
 pub(super) fn invalid(what: &str, problem: &str) -> BrokerError {
     BrokerError::Invalid { what: what.to_owned(), problem: problem.to_owned() }

@@ -94,6 +94,7 @@ impl Broker {
         let Some(first) = crate::login::FirstFactor::admitted(identity, &account) else {
             return refused(login, "account_inactive");
         };
+        let first = first.with_upstream(self.upstream_note(identity));
         let demand = self.demand(&login, &first, &account, at).await?;
         metrics::counter!("auth_first_factors_total", "connector" => identity.connector().to_owned(), "result" => "passed")
             .increment(1);

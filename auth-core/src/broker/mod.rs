@@ -10,6 +10,9 @@ mod admission;
 pub mod browser_session;
 mod directory_facts;
 mod first_factor;
+pub mod identities;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 pub mod provider;
 mod recheck;
 mod redirect;
@@ -17,6 +20,7 @@ mod second_factor;
 pub mod sessions;
 pub mod sign_in;
 mod source_limit;
+mod upstream;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +28,8 @@ use std::time::Duration;
 
 use uuid::{Builder, Uuid};
 
+use crate::account::RoleRule;
+use crate::account::rules::ConnectorRules;
 use crate::clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "ldap")]
 use crate::connector::ldap::LdapConnector;
@@ -60,6 +66,13 @@ pub struct BrokerSettings {
     pub mfa: MfaSettings,
     /// When each directory is asked again before a refresh, by its id.
     pub recheck: HashMap<String, RecheckTimes>,
+    /// Who gets an account through which connector, by its id; without rules everybody whom the
+    /// connector verified.
+    pub rules: HashMap<String, ConnectorRules>,
+    /// From groups and attributes to roles.
+    pub role_rules: Vec<RoleRule>,
+    /// Which domain's people sign in through which connector: domain and id.
+    pub home_realms: Vec<(String, String)>,
 }
 
 impl Default for BrokerSettings {
@@ -76,6 +89,9 @@ impl Default for BrokerSettings {
             refusal_floor: Duration::from_millis(300),
             mfa: MfaSettings::default(),
             recheck: HashMap::new(),
+            rules: HashMap::new(),
+            role_rules: Vec::new(),
+            home_realms: Vec::new(),
         }
     }
 }
@@ -232,6 +248,20 @@ impl Broker {
     #[must_use]
     pub const fn connectors(&self) -> &Connectors {
         &self.connectors
+    }
+
+    /// The connector through which people with this e-mail address sign in, where one is set.
+    #[must_use]
+    pub fn home_realm(&self, address: &str) -> Option<&str> {
+        let domain = crate::account::rules::email_domain(address)?;
+        let realms = &self.settings.home_realms;
+        realms.iter().find(|(known, _)| *known == domain).map(|(_, connector)| connector.as_str())
+    }
+
+    /// Whether any domain's people have a connector of their own.
+    #[must_use]
+    pub fn has_home_realms(&self) -> bool {
+        !self.settings.home_realms.is_empty()
     }
 
     /// The present moment by its clock.

@@ -35,6 +35,7 @@ pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
 
 use crate::audit::AuditRecord;
 use crate::clock::{Clock, Timestamp};
+use crate::handoff::claim_rule::ClaimRule;
 use crate::handoff::client::Client;
 use crate::handoff::client_session::SessionLengths;
 use crate::handoff::discovery::{self, BrokerMetadata};
@@ -57,6 +58,8 @@ pub struct ProviderSettings {
     pub session_lengths: SessionLengths,
     /// When signing keys are replaced.
     pub rotation: RotationPolicy,
+    /// What single clients are told beside the usual claims.
+    pub claim_rules: Vec<ClaimRule>,
 }
 
 impl ProviderSettings {
@@ -68,6 +71,7 @@ impl ProviderSettings {
             clients,
             session_lengths: SessionLengths::default(),
             rotation: RotationPolicy::default(),
+            claim_rules: Vec::new(),
         }
     }
 }
@@ -108,7 +112,7 @@ impl Provider {
             ring,
             issuer,
             metadata,
-            clients: ClientDirectory::new(settings.clients)?,
+            clients: ClientDirectory::new(settings.clients, settings.claim_rules)?,
             keys: KeyCabinet::default(),
             session_lengths: settings.session_lengths,
             rotation: settings.rotation,

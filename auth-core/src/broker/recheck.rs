@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::Broker;
 use super::directory_facts::DirectoryFacts;
 use super::provider::{AccountRecheck, RecheckVerdict};
-use crate::account::apply_profile;
+use crate::account::{apply_profile, with_roles};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::Recheck;
@@ -59,7 +59,8 @@ impl AccountRecheck for Broker {
                     Err(error) => return unavailable(&error),
                 }
                 let mut fresh = account.clone();
-                apply_profile(&mut fresh, &present.profile);
+                let profile = with_roles(&self.settings.role_rules, connector, &present.profile);
+                apply_profile(&mut fresh, &profile);
                 self.note_present(fresh, account, now).await
             }
             Ok(Some((_, Recheck::Gone { reason }))) => {

@@ -24,7 +24,8 @@ pub(super) struct Away {
 impl Broker {
     /// Sends the browser of the login `handle` to the identity provider of `connector`.
     ///
-    /// A login can depart again and again; only the answer to the last departure counts.
+    /// A login can depart again and again; only the answer to the last departure counts. `hint` is
+    /// what the person typed before choosing, e.g. their address.
     ///
     /// # Errors
     /// When there is no such login for this browser or no such connector, or the store fails.
@@ -33,6 +34,7 @@ impl Broker {
         handle: &Token,
         browser: &Token,
         connector: &str,
+        hint: Option<&str>,
         origin: &Origin,
     ) -> Result<Step, BrokerError> {
         let now = self.now();
@@ -54,8 +56,11 @@ impl Broker {
         let state = step::form_token(handle, browser, StepName::Away, login.version() + 1);
         let request = DepartureRequest {
             state: &state,
-            fresh: login.request().account.is_some() || login.request().fresh,
-            login_hint: login.request().login_hint.as_deref(),
+            // Who links an identity shows by this very answer that it is theirs; who proves anew
+            // who they are has to sign in there again.
+            fresh: (login.request().account.is_some() && login.request().link.is_none())
+                || login.request().fresh,
+            login_hint: hint.or(login.request().login_hint.as_deref()),
         };
         let departure = match redirect.depart(request, self.random.as_ref(), now).await {
             Ok(departure) => departure,
@@ -116,6 +121,9 @@ impl Broker {
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
         let connector = identity.connector().to_owned();
+        if let Some(session) = login.request().link {
+            return self.link_arrived(login, &identity, session, at).await;
+        }
         match self.admitted(login, &identity, Vec::new(), at).await? {
             Ok(step) => Ok(step),
             Err((login, refused)) => self.turned_away(&login, &connector, &refused, at).await,

@@ -72,6 +72,11 @@ pub enum Step {
         /// What the login was begun with.
         request: Box<LoginRequest>,
     },
+    /// An identity was linked to the account of the browser's session; nobody was signed in.
+    Linked {
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
     /// An identity provider's answer, or the person that it named, was refused. The person may
     /// begin anew.
     Refused {
@@ -293,6 +298,7 @@ impl Broker {
         let id = self.new_id(at.now);
         let record = Session::issue(&completed, id, self.settings.session, at.origin, at.now);
         let final_state = login.record(Stage::Completed(record.id))?;
+        self.note_upstream(&completed, &record).await?;
         let (factor, recovery_codes, extra) = match confirmed {
             Some(confirmed) => (Some(confirmed.factor), confirmed.shown, vec![confirmed.event]),
             None => (None, Vec::new(), Vec::new()),
@@ -317,6 +323,9 @@ impl Broker {
                 audit.iter().for_each(AuditRecord::log);
                 self.observe(completed.connector(), "accepted", at.begun);
                 account.version += 1;
+                if !self.is_upstream_live(&completed, &record, at).await? {
+                    return self.resume(at.handle, at.browser).await;
+                }
                 let session = Session::resume(record, account, at.now)
                     .ok_or_else(|| BrokerError::Internal("a new session is not live".to_owned()))?;
                 return Ok(Step::Completed(Box::new(Completed {

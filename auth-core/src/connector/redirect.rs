@@ -7,6 +7,8 @@
 use url::Url;
 
 use super::ConnectorError;
+#[cfg(feature = "oidc")]
+use super::oidc::{CallbackAnswer, OidcConnector};
 use crate::clock::Timestamp;
 use crate::random::Random;
 
@@ -47,31 +49,67 @@ pub struct Departure {
 /// A connector whose identity provider the browser is sent to.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum RedirectConnector {}
+pub enum RedirectConnector {
+    /// OpenID Connect, or plain OAuth 2.0.
+    #[cfg(feature = "oidc")]
+    Oidc(Box<OidcConnector>),
+}
 
 impl RedirectConnector {
     /// Its id, as in `/login/{connector}`.
     #[must_use]
     pub fn id(&self) -> &str {
-        match *self {}
+        match *self {
+            #[cfg(feature = "oidc")]
+            Self::Oidc(ref connector) => connector.id(),
+        }
     }
 
     /// What people read on its button.
     #[must_use]
     pub fn label(&self) -> &str {
-        match *self {}
+        match *self {
+            #[cfg(feature = "oidc")]
+            Self::Oidc(ref connector) => connector.label(),
+        }
     }
 
     /// Prepares the way to the identity provider.
     ///
     /// # Errors
     /// `Unavailable` when the identity provider's metadata cannot be had.
+    #[cfg_attr(
+        not(feature = "oidc"),
+        expect(unused_variables, reason = "without a protocol there is nowhere to go")
+    )]
     pub async fn depart(
         &self,
-        _request: DepartureRequest<'_>,
-        _random: &dyn Random,
-        _now: Timestamp,
+        request: DepartureRequest<'_>,
+        random: &dyn Random,
+        now: Timestamp,
     ) -> Result<Departure, ConnectorError> {
-        match *self {}
+        match *self {
+            #[cfg(feature = "oidc")]
+            Self::Oidc(ref connector) => connector.depart(request, random, now).await,
+        }
+    }
+
+    /// Reads what a browser brings back in the query of an OpenID callback; `None` when a known
+    /// parameter is there twice.
+    #[cfg(feature = "oidc")]
+    #[must_use]
+    pub fn read_callback(query: &str) -> Option<CallbackAnswer> {
+        let pairs: Vec<(String, String)> =
+            url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        CallbackAnswer::read(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    /// The connection to an OpenID provider.
+    #[cfg(feature = "oidc")]
+    #[must_use]
+    pub fn oidc(&self) -> Option<&OidcConnector> {
+        match *self {
+            Self::Oidc(ref connector) => Some(connector),
+        }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The ID token and the userinfo endpoint say the same (OpenID Connect Core 1.0 section 5.4).
 
+use std::collections::BTreeMap;
+
 use chrono::DateTime;
 use openidconnect::core::CoreGenderClaim;
 use openidconnect::{
@@ -14,6 +16,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+use super::claim_rule::further_claims;
 use super::client::Client;
 use super::scope::{self, Scope};
 use crate::store::{AccountId, AccountRecord, ClaimMap};
@@ -27,7 +30,8 @@ pub struct GroupClaims {
     /// Roles: `member`, `guest`, `administrator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
-    /// Further claims as the connector mapped them: one value as a text, several as a list.
+    /// Further claims: as the connector mapped them, one value as a text and several as a list, and
+    /// what the rules of the client give.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
 }
@@ -71,6 +75,42 @@ impl AdditionalClaims for GroupClaims {}
 
 /// The answer of the userinfo endpoint.
 pub type UserInfo = UserInfoClaims<GroupClaims, CoreGenderClaim>;
+
+/// Claims that are always made by the broker itself, so that no rule may set them.
+const OWN: &[&str] = &[
+    "acr",
+    "amr",
+    "at_hash",
+    "aud",
+    "auth_time",
+    "azp",
+    "c_hash",
+    "email",
+    "email_verified",
+    "exp",
+    "family_name",
+    "given_name",
+    "groups",
+    "iat",
+    "iss",
+    "jti",
+    "locale",
+    "name",
+    "nbf",
+    "nickname",
+    "nonce",
+    "preferred_username",
+    "roles",
+    "sid",
+    "sub",
+    "updated_at",
+];
+
+/// Whether a claim is made by the broker itself.
+#[must_use]
+pub fn is_own_claim(name: &str) -> bool {
+    OWN.contains(&name)
+}
 
 /// The subject identifier under which this client knows the account.
 #[must_use]
@@ -127,11 +167,14 @@ pub fn group_claims(
             of_person && !OWN.contains(&name) && (with_picture || name != PICTURE)
         }
     };
-    let more = more
+    let mut more: BTreeMap<String, Value> = more
         .iter()
         .filter(|(name, _)| told(name))
         .map(|(name, values)| (name.clone(), claim_value(name, values)))
         .collect();
+    // What the administrator says for this client counts more than what a connector sent.
+    let by_rule = further_claims(client.claim_rules(), account);
+    more.extend(by_rule.into_iter().map(|(name, value)| (name, Value::String(value))));
     if !of_groups {
         return GroupClaims { groups: None, roles: None, more };
     }

@@ -15,6 +15,7 @@ pub use settings::{ClientKind, ClientSettings, SessionKind, TokenEndpointAuthMet
 
 use crate::secret::{Secret, SecretDigest};
 
+use super::claim_rule::ClaimRule;
 use super::scope::{self, Scope};
 use super::signing_key::SigningAlgorithm;
 
@@ -52,6 +53,7 @@ pub struct ClientError {
 pub struct Client {
     settings: ClientSettings,
     authentication: ClientAuthentication,
+    claim_rules: Vec<ClaimRule>,
 }
 
 impl Client {
@@ -83,7 +85,19 @@ impl Client {
                 ));
             }
         };
-        Ok(Self { settings, authentication })
+        Ok(Self { settings, authentication, claim_rules: Vec::new() })
+    }
+
+    /// The same client, told what these rules say beside the usual claims.
+    #[must_use]
+    pub fn with_claim_rules(self, claim_rules: Vec<ClaimRule>) -> Self {
+        Self { claim_rules, ..self }
+    }
+
+    /// What it is told beside the usual claims.
+    #[must_use]
+    pub fn claim_rules(&self) -> &[ClaimRule] {
+        &self.claim_rules
     }
 
     /// Its id.

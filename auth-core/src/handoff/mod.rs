@@ -7,6 +7,7 @@
 
 pub mod acr;
 pub mod authorization;
+pub mod claim_rule;
 pub mod claims;
 pub mod client;
 pub mod client_session;

@@ -33,6 +33,21 @@ pub(super) struct FirstFactorState {
     subject: String,
     amr: Vec<String>,
     at: Timestamp,
+    #[serde(default)]
+    upstream: Option<UpstreamNote>,
+}
+
+/// What is kept of an identity provider's own session until ours is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamNote {
+    /// The stable subject there.
+    pub subject: String,
+    /// The session's name there.
+    pub index: Option<String>,
+    /// What is wanted back at a sign-out, sealed.
+    pub sealed_hint: Option<Vec<u8>>,
+    /// How the person proved there who they are: `amr`, `acr` or authentication context classes.
+    pub methods: Vec<String>,
 }
 
 impl FirstFactor {
@@ -46,8 +61,21 @@ impl FirstFactor {
                 subject: identity.subject().to_owned(),
                 amr: identity.amr().to_vec(),
                 at: identity.at(),
+                upstream: None,
             })
         })
+    }
+
+    /// With what the identity provider said of its own session.
+    pub(crate) fn with_upstream(mut self, note: Option<UpstreamNote>) -> Self {
+        self.0.upstream = note;
+        self
+    }
+
+    /// How the person proved at an identity provider who they are; empty for other connectors.
+    #[must_use]
+    pub fn upstream_methods(&self) -> &[String] {
+        self.0.upstream.as_ref().map_or(&[], |note| &note.methods)
     }
 
     pub(super) const fn from_state(state: FirstFactorState) -> Self {
@@ -147,7 +175,14 @@ fn complete(
             amr.push((*method).to_owned());
         }
     }
-    CompletedLogin { account, connector: first.0.connector, amr, acr, authenticated_at: first.0.at }
+    CompletedLogin {
+        account,
+        connector: first.0.connector,
+        amr,
+        acr,
+        authenticated_at: first.0.at,
+        upstream: first.0.upstream,
+    }
 }
 
 /// Proof that every step that the policy asks of this login was passed. Only this module makes
@@ -161,6 +196,7 @@ fn complete(
 ///         amr: vec![],
 ///         acr: "urn:auth:aal2",
 ///         authenticated_at: auth_core::clock::Timestamp::from_millis(0),
+///         upstream: None,
 ///     }
 /// }
 /// ```
@@ -171,6 +207,7 @@ pub struct CompletedLogin {
     amr: Vec<String>,
     acr: &'static str,
     authenticated_at: Timestamp,
+    upstream: Option<UpstreamNote>,
 }
 
 impl CompletedLogin {
@@ -186,6 +223,7 @@ impl CompletedLogin {
             amr: self.amr.clone(),
             acr: self.acr,
             authenticated_at: self.authenticated_at,
+            upstream: self.upstream.clone(),
         })
     }
 
@@ -217,5 +255,11 @@ impl CompletedLogin {
     #[must_use]
     pub const fn authenticated_at(&self) -> Timestamp {
         self.authenticated_at
+    }
+
+    /// What the identity provider said of its own session.
+    #[must_use]
+    pub const fn upstream(&self) -> Option<&UpstreamNote> {
+        self.upstream.as_ref()
     }
 }

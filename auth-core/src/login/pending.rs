@@ -28,6 +28,20 @@ pub struct LoginRequest {
     pub fresh: bool,
     /// Only this account may end the login (re-authentication).
     pub account: Option<AccountId>,
+    /// The login is not to sign in, but to link what it proves to the account of this session.
+    #[serde(default)]
+    pub link: Option<SessionId>,
+    /// The page of ours that it was begun from; none for the account's page.
+    #[serde(default)]
+    pub page: Option<OwnPage>,
+}
+
+/// A page of ours that a login leads back to. A closed list: no address comes from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnPage {
+    /// Ways to sign in.
+    Identities,
 }
 
 /// Where a login stands.

@@ -15,6 +15,7 @@ pub mod conformance;
 mod factors;
 mod identities;
 mod keys;
+mod linking;
 mod logins;
 pub mod memory;
 mod replay;
@@ -22,6 +23,7 @@ mod sessions;
 mod sync;
 mod throttle;
 mod tokens;
+mod upstream;
 
 use async_trait::async_trait;
 
@@ -32,6 +34,7 @@ pub use audit::{AuditEntry, AuditQuery, AuditStore};
 pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeRecord};
 pub use identities::{ClaimMap, IdentityMove, IdentityStore, PasswordChange};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
+pub use linking::{LinkingStore, Unlinking};
 pub use logins::{LoginCompletion, LoginRecord, LoginStore};
 pub use replay::ReplayStore;
 pub use sessions::{
@@ -48,6 +51,7 @@ pub use tokens::{
     AccessTokenRecord, AccessTokenStatus, CodeRecord, CodeRedemption, RefreshRotation,
     RefreshTokenRecord, RefreshTokenStatus, TokenIssue, TokenStore,
 };
+pub use upstream::{UpstreamSessionRecord, UpstreamSessionStore};
 
 use crate::clock::Timestamp;
 
@@ -98,18 +102,21 @@ pub trait Store:
     + FactorStore
     + IdentityStore
     + KeyStore
+    + LinkingStore
     + LoginStore
     + ReplayStore
     + SessionStore
     + SyncStore
     + ThrottleStore
     + TokenStore
+    + UpstreamSessionStore
 {
     /// Answers when the store can read and write; for readiness.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Removes what has expired before `now`: logins, codes, tokens, cookies, ended sessions,
-    /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
+    /// replay marks, throttle rows and notes of identity
+    /// providers' sessions. Returns how many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
     /// A run of a synchronisation is kept for 90 days after its end.

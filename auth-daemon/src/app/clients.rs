@@ -1,6 +1,7 @@
 //! From `[[client]]` and `[session.kinds]` to the provider's settings.
 
 use auth_core::broker::provider::ProviderSettings;
+use auth_core::handoff::claim_rule::ClaimRule;
 use auth_core::handoff::client::{
     Client, ClientError, ClientKind, ClientSettings, SessionKind, TokenEndpointAuthMethod,
 };
@@ -16,6 +17,15 @@ pub(super) fn provider_settings(config: &mut Config) -> Result<ProviderSettings,
         .map(client)
         .collect::<Result<Vec<_>, _>>()?;
     let mut settings = ProviderSettings::new(config.public_url.url().clone(), clients);
+    let rules = config.claims.clients.iter().cloned();
+    settings.claim_rules = rules
+        .map(|rule| ClaimRule {
+            client: rule.client,
+            group: rule.group,
+            role: rule.role,
+            set: rule.set,
+        })
+        .collect();
     settings.session_lengths = SessionLengths {
         web: config.session.web,
         mobile: config.session.mobile,

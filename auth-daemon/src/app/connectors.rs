@@ -38,7 +38,8 @@ pub(super) fn connectors(config: Config, random: &Arc<dyn Random>) -> anyhow::Re
     for directory in config.directories {
         directories.push(directory_connector(directory, random)?);
     }
-    Ok(Connectors { local, directories, ..Connectors::default() })
+    let redirects = super::upstream::connectors(config.oidc, config.public_url.url())?;
+    Ok(Connectors { local, directories, redirects })
 }
 
 /// One directory's connector.

@@ -29,6 +29,7 @@ use toml::{Table, Value};
 pub(crate) use finding::{ConfigErrors, Finding, Severity};
 pub(crate) use reference::reference;
 pub(crate) use schema::schema;
+pub(crate) use sections::accounts::{Accounts, Provisioning};
 pub(crate) use sections::client::Client;
 pub(crate) use sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
 pub(crate) use sections::directory::{
@@ -38,6 +39,7 @@ pub(crate) use sections::mfa::MfaPolicy;
 pub(crate) use sections::saml::{
     MetadataSource, Saml, SamlAttributes, SamlPreset, SamlRequestBinding,
 };
+pub(crate) use sections::oidc::{ClaimNames, Oidc, OidcPreset, SecretMethod, UserinfoUse};
 pub(crate) use sections::session::SessionKind;
 pub(crate) use sections::storage::StorageBackend;
 pub(crate) use source::DEFAULT_FILES;
@@ -45,6 +47,7 @@ pub(crate) use starter::STARTER;
 pub(crate) use values::PublicUrl;
 
 use sections::admin::Admin;
+use sections::claims::Claims;
 use sections::keys::Keys;
 use sections::listen::Listen;
 use sections::mfa::Mfa;
@@ -78,6 +81,10 @@ pub(crate) struct Config {
     pub(crate) directories: Vec<Directory>,
     /// SAML connections, in the order of the file.
     pub(crate) saml: Vec<Saml>,
+    /// OpenID providers, in the order of the file.
+    pub(crate) oidc: Vec<Oidc>,
+    /// Roles and further claims.
+    pub(crate) claims: Claims,
     /// Clients, in the order of the file.
     pub(crate) clients: Vec<Client>,
     /// Who administers the broker.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::sections::admin::RawAdmin;
+use super::sections::claims::RawClaims;
 use super::sections::client::RawClient;
 use super::sections::directory::RawDirectory;
 use super::sections::keys::RawKeys;
@@ -37,9 +38,10 @@ pub(super) struct RawConfig {
     pub(super) directory: Vec<RawDirectory>,
     /// SAML 2.0 identity providers that people sign in with.
     pub(super) saml: Vec<RawSaml>,
-    /// OpenID providers that people sign in with. Not available in this version.
+    /// OpenID providers that people sign in with.
     pub(super) oidc: Vec<RawOidc>,
     /// Chat servers and other relying parties.
     pub(super) client: Vec<RawClient>,
+    pub(super) claims: RawClaims,
     pub(super) admin: RawAdmin,
 }

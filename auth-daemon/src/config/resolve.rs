@@ -7,6 +7,7 @@ use super::Config;
 use super::finding::{KeyPath, Problems};
 use super::raw::RawConfig;
 use super::sections::mfa::Known;
+use super::sections::oidc::Oidc;
 
 /// Turns raw structs into the configuration. `None` when even a placeholder cannot be made for
 /// something; the caller refuses the result anyway when there are errors.
@@ -29,6 +30,8 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
     let keys = raw.keys.resolve(&at("keys"), problems);
     let session = raw.session.resolve(&at("session"), problems);
     let throttle = raw.throttle.resolve(&at("throttle"), problems);
+    let directory_ids: Vec<String> =
+        raw.directory.iter().filter_map(|directory| directory.id().map(str::to_owned)).collect();
     let directories = raw
         .directory
         .into_iter()
@@ -41,10 +44,16 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         .enumerate()
         .map(|(index, connection)| connection.resolve(&at("saml").index(index), problems))
         .collect();
-    refuse_unavailable("oidc", raw.oidc.len(), problems);
-    for (index, connection) in raw.oidc.into_iter().enumerate() {
-        connection.check(&at("oidc").index(index), problems);
-    }
+    let oidc: Vec<Oidc> = raw
+        .oidc
+        .into_iter()
+        .enumerate()
+        .map(|(index, connection)| {
+            connection.resolve(&at("oidc").index(index), &directory_ids, problems)
+        })
+        .collect();
+    check_home_realms(&oidc, problems);
+    let claims = raw.claims.resolve(&at("claims"), &known, problems);
     let clients = raw
         .client
         .into_iter()
@@ -63,6 +72,8 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         mfa,
         directories,
         saml,
+        oidc,
+        claims,
         clients,
         admin,
     })
@@ -125,12 +136,20 @@ fn check_sign_in_is_possible(raw: &RawConfig, problems: &mut Problems) {
     }
 }
 
-fn refuse_unavailable(section: &str, tables: usize, problems: &mut Problems) {
-    if tables > 0 {
-        problems.error(
-            &KeyPath::root().key(section),
-            "not available in this version",
-            format!("remove every [[{section}]] table"),
-        );
+/// One mail domain leads to one provider.
+fn check_home_realms(oidc: &[Oidc], problems: &mut Problems) {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    for (index, connection) in oidc.iter().enumerate() {
+        for domain in &connection.domains {
+            if let Some(other) = first.insert(domain, &connection.id) {
+                let at = KeyPath::root().key("oidc").index(index).key("domains");
+                problems.error(
+                    &at.named(Some(&connection.id)),
+                    format!("{domain} leads to {other} already"),
+                    "name it at one provider",
+                );
+            }
+        }
     }
 }
+

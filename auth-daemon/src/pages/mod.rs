@@ -17,6 +17,21 @@ pub(crate) struct Choice {
     pub(crate) redirect: bool,
     /// Whether its form is on this page.
     pub(crate) current: bool,
+    /// Whether this browser signed in this way the last time.
+    pub(crate) last_used: bool,
+}
+
+impl Choice {
+    /// A choice with nothing special about it.
+    pub(crate) fn plain(id: &str, label: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            label: label.to_owned(),
+            redirect: false,
+            current: false,
+            last_used: false,
+        }
+    }
 }
 
 /// User name and password.
@@ -27,6 +42,8 @@ pub(crate) struct Login<'a> {
     pub(crate) notice: Option<&'static str>,
     pub(crate) connectors: &'a [Choice],
     pub(crate) selected: Option<Choice>,
+    /// Whether a typed address can lead to a provider.
+    pub(crate) home_realms: bool,
     pub(crate) handle: &'a str,
     pub(crate) form_token: &'a str,
     pub(crate) username: &'a str,
@@ -88,6 +105,28 @@ pub(crate) struct SessionItem {
 #[template(path = "sessions.html")]
 pub(crate) struct Sessions<'a> {
     pub(crate) sessions: &'a [SessionItem],
+    pub(crate) csrf: &'a str,
+}
+
+/// One way to sign in of a person.
+pub(crate) struct IdentityItem {
+    pub(crate) connector: String,
+    pub(crate) label: String,
+    pub(crate) subject: String,
+    pub(crate) shown_subject: String,
+    pub(crate) since: String,
+    pub(crate) since_shown: String,
+    pub(crate) can_unlink: bool,
+}
+
+/// How somebody can sign in.
+#[derive(Template)]
+#[template(path = "identities.html")]
+pub(crate) struct Identities<'a> {
+    pub(crate) identities: &'a [IdentityItem],
+    pub(crate) linkable: &'a [Choice],
+    /// Whether changes are possible without another proof.
+    pub(crate) fresh: bool,
     pub(crate) csrf: &'a str,
 }
 

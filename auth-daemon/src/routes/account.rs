@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tower_sessions::Session as CookieSession;
 
+use super::onward;
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::origin::RequestOrigin;
@@ -112,15 +113,23 @@ pub(super) async fn logout(
     Form(form): Form<BareForm>,
 ) -> Result<Response, PublicError> {
     signed_in.check_form(&form.csrf)?;
+    let upstream = app.broker.upstream_sign_out(signed_in.session.id()).await?;
     app.broker.logout(signed_in.session, &origin).await?;
     cookie.flush().await?;
-    let page = pages::Message {
-        title: "You are signed out",
-        text: "The sessions that you opened from this browser are over.",
-        link: Some(("/login", "Sign in again")),
-        reference: None,
+    let title = "You are signed out";
+    let mut response = match upstream {
+        Some(target) => {
+            let text = "The sessions that you opened from this browser are over. You are now \
+                        signed out at your organisation too.";
+            onward::to_site(title, text, target.as_str())
+        }
+        None => pages::render(&pages::Message {
+            title,
+            text: "The sessions that you opened from this browser are over.",
+            link: Some(("/login", "Sign in again")),
+            reference: None,
+        }),
     };
-    let mut response = pages::render(&page);
     let secure = if app.site.secure { "; Secure" } else { "" };
     // tower-sessions' own removal lacks `Secure`, and browsers pass over it for a `__Host-` name.
     let removal = format!(

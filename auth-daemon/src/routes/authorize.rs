@@ -119,6 +119,8 @@ async fn decide(
                 login_hint: request.login_hint().map(str::to_owned),
                 fresh: request.wants_fresh_login() || demand.reason == SignInReason::StepUp,
                 account,
+                link: None,
+                page: None,
             };
             login::begin(app, login, None, browser, origin).await
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use auth_core::audit::Origin;
 use auth_core::broker::browser_session::HANDLE;
 use auth_core::broker::{Completed, ConnectorKind, CredentialsPrompt, Event, Notice, Step};
-use auth_core::login::{LoginRequest, step};
+use auth_core::login::{LoginRequest, OwnPage, step};
 use auth_core::secret::{Secret, Token};
 use auth_core::store::SessionId;
 use axum::Form;
@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use tower_sessions::{Expiry, Session as CookieSession};
 use tracing::Instrument as _;
 
-use super::{authorize, content_policy};
+use super::{authorize, content_policy, identities, last_used, onward};
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::browser::Browser;
@@ -31,6 +31,8 @@ use crate::pages;
 pub(super) struct LoginQuery {
     login: Option<String>,
     connector: Option<String>,
+    /// An e-mail address whose domain leads to a connector.
+    address: Option<String>,
 }
 
 /// The sign-in form.
@@ -63,6 +65,9 @@ pub(super) async fn show(
         let request = LoginRequest::default();
         return begin(&app, request, query.connector.as_deref(), &browser, &origin).await;
     };
+    if let Some(address) = &query.address {
+        return home_realm(&app, handle, address, &browser);
+    }
     shown_again(&app, handle, query.connector.as_deref(), &browser).await
 }
 
@@ -84,8 +89,53 @@ pub(super) async fn show_connector(
         return shown_again(&app, handle, Some(&connector), &browser).await;
     }
     let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
-    let step = app.broker.depart(&handle, browser.known()?, &connector, &origin).await?;
-    page_of(&app, step, &handle, Some(&connector))
+    let hint = query.address.as_deref();
+    let step = app.broker.depart(&handle, browser.known()?, &connector, hint, &origin).await?;
+    page_of(&app, step, &handle, Some(&connector), &browser)
+}
+
+/// A typed address leads to its domain's provider, or to the form with the address filled in.
+fn home_realm(
+    app: &App,
+    handle: &str,
+    address: &str,
+    browser: &Browser,
+) -> Result<Response, PublicError> {
+    let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
+    browser.known()?;
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("login", handle.expose());
+    let Some(connector) = app.broker.home_realm(address) else {
+        // Nothing is said of the domain; the form below takes every name.
+        let location = format!("/login?{}", query.finish());
+        return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response());
+    };
+    let target = format!("/login/{connector}?{}", query.append_pair("address", address).finish());
+    let text = "Your organisation signs you in.";
+    Ok(onward::to_site("Going on to your organisation", text, &target))
+}
+
+/// Begins a login from a page of ours that a form was sent from: what leaves this site is a page
+/// that leads on.
+pub(super) async fn begin_from_form(
+    app: &App,
+    request: LoginRequest,
+    connector: Option<&str>,
+    browser: &Browser,
+    origin: &Origin,
+) -> Result<Response, PublicError> {
+    let response = begin(app, request, connector, browser, origin).await?;
+    let target = (response.status() == StatusCode::SEE_OTHER)
+        .then(|| response.headers().get(header::LOCATION)?.to_str().ok().map(str::to_owned))
+        .flatten();
+    match target {
+        Some(target) if !target.starts_with('/') => {
+            let text = "You sign in there and come back here.";
+            let page = onward::to_site("Going on to the other site", text, &target);
+            Ok(browser.remember(page))
+        }
+        _ => Ok(response),
+    }
 }
 
 /// Begins a login and shows its first page.
@@ -100,9 +150,9 @@ pub(super) async fn begin(
     if let Step::AskCredentials(prompt) = &step
         && let Some(connector) = straight_to(prompt, connector)
     {
-        step = app.broker.depart(&handle, &browser.secret, &connector, origin).await?;
+        step = app.broker.depart(&handle, &browser.secret, &connector, None, origin).await?;
     }
-    let response = page_of(app, step, &handle, connector)?;
+    let response = page_of(app, step, &handle, connector, browser)?;
     Ok(browser.remember(response))
 }
 
@@ -130,7 +180,7 @@ async fn shown_again(
 ) -> Result<Response, PublicError> {
     let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
     let step = app.broker.resume(&handle, browser.known()?).await?;
-    page_of(app, step, &handle, connector)
+    page_of(app, step, &handle, connector, browser)
 }
 
 /// `POST /login/{connector}`: user name and password.
@@ -180,7 +230,12 @@ async fn finish(
     let work = async move {
         let secret = browser.known()?;
         let step = app.broker.submit(&form_token, secret, event, replaces, &origin).await?;
-        answer(&app, step, &form_token, &cookie).await
+        let handle = step::handle_of(&form_token).ok_or(PublicError::FormExpired)?;
+        match step {
+            // The form again, with what this browser did the last time.
+            Step::AskCredentials(_) => page_of(&app, step, &handle, None, &browser),
+            step => answered(&app, step, &handle, &cookie).await,
+        }
     };
     let span = tracing::Span::current();
     tokio::spawn(work.instrument(span)).await.map_err(|error| {
@@ -208,30 +263,43 @@ pub(super) async fn dispatch(
             Some(continuation) => {
                 authorize::go_on(&app, &continuation, session, &browser, &origin).await
             }
-            None => Ok(Redirect::to("/account").into_response()),
+            None => Ok(Redirect::to(own_page(request.page)).into_response()),
         };
     }
-    page_of(&app, step, &handle, None)
+    page_of(&app, step, &handle, None, &browser)
 }
 
-async fn answer(
+const fn own_page(page: Option<OwnPage>) -> &'static str {
+    match page {
+        None => "/account",
+        Some(OwnPage::Identities) => "/account/identities",
+    }
+}
+
+/// Turns the step after an answer into a page, and writes the cookie of a session that was made.
+pub(super) async fn answered(
     app: &App,
     step: Step,
-    form_token: &str,
+    handle: &Token,
     cookie: &CookieSession,
 ) -> Result<Response, PublicError> {
-    let handle = step::handle_of(form_token).ok_or(PublicError::FormExpired)?;
+    if let Some(page) = identities::linked(&step) {
+        return Ok(page);
+    }
     match step {
-        Step::Completed(completed) => completed_page(*completed, &handle, cookie).await,
+        Step::Completed(completed) => completed_page(app, *completed, handle, cookie).await,
         // A redirect after the post, so that reloading the page does not post again.
         Step::AskFactor { notice: None, .. }
         | Step::AskEnrolment { notice: None, .. }
-        | Step::AlreadyCompleted { .. } => Ok(see_continue(&handle)),
-        other => page_of(app, other, &handle, None),
+        | Step::AlreadyCompleted { .. } => Ok(see_continue(handle)),
+        // Who comes back from a provider to a login that waits for a password.
+        Step::AskCredentials(_) => Ok(see_login(handle)),
+        other => step_page(app, other, handle),
     }
 }
 
 async fn completed_page(
+    app: &App,
     completed: Completed,
     handle: &Token,
     cookie: &CookieSession,
@@ -246,12 +314,19 @@ async fn completed_page(
     cookie.set_expiry(Some(Expiry::AtDateTime(expires)));
     cookie.insert(HANDLE, session.id()).await?;
     cookie.save().await?;
+    let connector = &session.record().connector;
     if recovery_codes.is_empty() {
-        return Ok(see_continue(handle));
+        return Ok(last_used::remember(&app.site, see_continue(handle), connector));
     }
     let codes: Vec<String> = recovery_codes.iter().map(|code| code.expose().to_owned()).collect();
     let next = format!("/login/continue?login={}", handle.expose());
-    Ok(pages::render(&pages::RecoveryCodes { codes: &codes, next: &next }))
+    let page = pages::render(&pages::RecoveryCodes { codes: &codes, next: &next });
+    Ok(last_used::remember(&app.site, page, connector))
+}
+
+fn see_login(handle: &Token) -> Response {
+    let location = format!("/login?login={}", handle.expose());
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
 fn see_continue(handle: &Token) -> Response {
@@ -264,12 +339,19 @@ fn page_of(
     step: Step,
     handle: &Token,
     connector: Option<&str>,
+    browser: &Browser,
 ) -> Result<Response, PublicError> {
     match step {
         Step::AskCredentials(prompt) => {
-            let page = credentials_page(&prompt, handle, connector);
+            let page = credentials_page(app, &prompt, handle, connector, browser);
             Ok(content_policy::with_form_targets(page, &prompt.request))
         }
+        other => step_page(app, other, handle),
+    }
+}
+
+fn step_page(app: &App, step: Step, handle: &Token) -> Result<Response, PublicError> {
+    match step {
         Step::AskFactor { form_token, notice, request } => {
             let page = pages::Factor { notice: notice.map(text), form_token: &form_token };
             let page = with_status(pages::render(&page), notice);
@@ -310,21 +392,23 @@ fn page_of(
 }
 
 fn credentials_page(
+    app: &App,
     prompt: &CredentialsPrompt,
     handle: &Token,
     connector: Option<&str>,
+    browser: &Browser,
 ) -> Response {
+    let last_used = browser.last_used.as_deref();
     let mut connectors: Vec<pages::Choice> = prompt
         .connectors
         .iter()
         .map(|choice| pages::Choice {
-            id: choice.id.clone(),
-            label: choice.label.clone(),
             redirect: choice.kind == ConnectorKind::Redirect,
-            current: false,
+            last_used: last_used == Some(choice.id.as_str()),
+            ..pages::Choice::plain(&choice.id, &choice.label)
         })
         .collect();
-    let wanted = prompt.selected.as_deref().or(connector);
+    let wanted = prompt.selected.as_deref().or(connector).or(last_used);
     let with_form = |choice: &pages::Choice| !choice.redirect;
     let selected = wanted
         .and_then(|id| connectors.iter().position(|choice| with_form(choice) && choice.id == id))
@@ -339,6 +423,7 @@ fn credentials_page(
         notice: prompt.notice.map(text),
         connectors: &connectors,
         selected,
+        home_realms: app.broker.has_home_realms(),
         handle: handle.expose(),
         form_token: &prompt.form_token,
         username: prompt.username.as_deref().unwrap_or_default(),

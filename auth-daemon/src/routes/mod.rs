@@ -5,7 +5,11 @@ mod assets;
 mod authorize;
 mod content_policy;
 mod health;
+mod identities;
+mod last_used;
 mod login;
+mod oidc;
+mod onward;
 mod provider;
 
 use std::sync::Arc;
@@ -34,6 +38,8 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/logout", get(account::confirm_logout).post(account::logout))
         .route("/account", get(account::show))
         .route("/account/sessions", get(account::sessions).post(account::end_sessions))
+        .route("/account/identities", get(identities::show).post(identities::change))
+        .route("/oidc/{connection}/callback", get(oidc::callback))
         .route("/oauth2/authorize", get(authorize::by_query).post(authorize::by_form))
         .layer(browser_sessions(&app));
     let programs = Router::new()
@@ -43,6 +49,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oauth2/jwks", get(provider::jwks))
         .route("/oauth2/introspect", post(provider::introspect))
         .route("/oauth2/revoke", post(provider::revoke))
+        .route("/oidc/{connection}/backchannel-logout", post(oidc::backchannel_logout))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/icon.svg", get(assets::icon));

@@ -236,7 +236,7 @@ fn read(row: &Row) -> Result<AccountRecord, StoreError> {
     account(&mut Columns::of(row, "accounts"))
 }
 
-async fn update(
+pub(super) async fn update(
     connection: &mut Connection,
     account: &AccountRecord,
     audit: &[AuditRecord],

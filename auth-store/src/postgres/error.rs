@@ -114,6 +114,7 @@ mod tests {
         let schema = concat!(
             include_str!("../../migrations/postgres/0001_initial.sql"),
             include_str!("../../migrations/postgres/0002_directory_sync.sql"),
+            include_str!("../../migrations/postgres/0007_upstream_sessions.sql"),
         );
         // These are written by upserts or in positions of their own, so that they never collide.
         let upserted = [
@@ -124,6 +125,7 @@ mod tests {
             "replay_key",
             "audit_sequence",
             "sync_directories_directory",
+            "upstream_sessions_session",
         ];
         let words: Vec<&str> = schema.split_whitespace().collect();
         let mut seen = 0;

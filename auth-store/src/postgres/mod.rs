@@ -22,6 +22,7 @@ mod connector_identities;
 mod error;
 mod factors;
 mod keys;
+mod linking;
 mod listener;
 mod logins;
 mod passwords;
@@ -35,6 +36,7 @@ mod target;
 mod throttle;
 mod tls;
 mod tokens;
+mod upstream;
 
 use std::sync::Arc;
 

@@ -30,6 +30,11 @@ const KNOWN: &[Migration] = &[
         name: "account_claims",
         sql: include_str!("../../migrations/postgres/0003_account_claims.sql"),
     },
+    Migration {
+        number: 7,
+        name: "upstream_sessions",
+        sql: include_str!("../../migrations/postgres/0007_upstream_sessions.sql"),
+    },
 ];
 
 /// Key of the advisory lock under which migrations run ("auth" in ASCII).

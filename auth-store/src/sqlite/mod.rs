@@ -12,6 +12,7 @@ mod factors;
 mod file;
 mod identities;
 mod keys;
+mod linking;
 mod logins;
 mod purge;
 mod reader;
@@ -23,6 +24,7 @@ mod sync;
 mod sync_batch;
 mod throttle;
 mod tokens;
+mod upstream;
 mod writer;
 
 #[cfg(test)]

@@ -72,6 +72,10 @@ pub(super) const PURGES: &[Purge] = &[
             (SELECT scope, key FROM replay WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     at_once(
+        "DELETE FROM upstream_session WHERE session IN
+            (SELECT session FROM upstream_session WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
         "DELETE FROM throttle WHERE key IN
             (SELECT key FROM throttle WHERE expires_at <= ?1 LIMIT 2000)",
     ),

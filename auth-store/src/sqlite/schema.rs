@@ -34,6 +34,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "account_claims",
         sql: include_str!("../../migrations/sqlite/0003_account_claims.sql"),
     },
+    Migration {
+        number: 7,
+        name: "upstream_sessions",
+        sql: include_str!("../../migrations/sqlite/0007_upstream_sessions.sql"),
+    },
 ];
 
 /// Named values for a schema that is about to be made.

@@ -14,6 +14,7 @@ pub mod process;
 mod run_program;
 pub mod samba;
 pub mod slapd;
+pub mod upstream_oidc;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

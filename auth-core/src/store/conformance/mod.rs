@@ -17,6 +17,7 @@ mod identities;
 mod interleaving;
 mod keys;
 mod lifecycle;
+mod linking;
 mod login_completion;
 mod logins;
 mod purge;
@@ -32,6 +33,7 @@ mod sync_batch;
 mod sync_race;
 mod throttle;
 mod tokens;
+mod upstream;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -111,6 +113,8 @@ fn all_cases() -> Vec<Case> {
         accounts::cases(),
         identities::cases(),
         connector_identities::cases(),
+        linking::cases(),
+        upstream::cases(),
         logins::cases(),
         login_completion::cases(),
         sessions::cases(),

@@ -86,7 +86,7 @@ impl State {
     }
 }
 
-fn identity_key(identity: &IdentityRecord) -> (String, String) {
+pub(super) fn identity_key(identity: &IdentityRecord) -> (String, String) {
     (identity.connector.clone(), identity.subject.clone())
 }
 

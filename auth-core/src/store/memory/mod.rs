@@ -9,6 +9,7 @@ mod audit;
 mod factors;
 mod identities;
 mod keys;
+mod linking;
 mod logins;
 mod purge;
 mod replay;
@@ -16,6 +17,7 @@ mod sessions;
 mod sync;
 mod throttle;
 mod tokens;
+mod upstream;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -26,6 +28,7 @@ use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientRecord, CodeRecord,
     CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
     SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
+    UpstreamSessionRecord,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
@@ -66,6 +69,7 @@ struct State {
     passwords: HashMap<AccountId, PasswordRecord>,
     logins: HashMap<TokenHash, LoginRecord>,
     sessions: BTreeMap<SessionId, SessionRecord>,
+    upstream_sessions: BTreeMap<SessionId, UpstreamSessionRecord>,
     cookies: HashMap<TokenHash, CookieRecord>,
     codes: HashMap<TokenHash, CodeRecord>,
     access_tokens: HashMap<TokenHash, AccessTokenRecord>,

@@ -23,6 +23,9 @@ impl State {
         gone += remove(&mut self.codes, |code| code.expires_at + KEPT <= now);
         gone += remove(&mut self.seen, |expires_at| *expires_at <= now);
         gone += remove(&mut self.counters, |counter| counter.until <= now);
+        let before = self.upstream_sessions.len();
+        self.upstream_sessions.retain(|_, record| record.expires_at > now);
+        gone += (before - self.upstream_sessions.len()) as u64;
         gone += remove_ended(&mut self.sessions, now);
         let runs = self.sync_jobs.len();
         self.sync_jobs.retain(|_, job| job.finished_at.is_none_or(|end| end + RUNS_KEPT > now));

@@ -6,7 +6,9 @@
 //! problems, so that one run reports every error. A value it had to make up after an error is
 //! never seen by anybody, for the configuration is refused as a whole.
 
+pub(crate) mod accounts;
 pub(crate) mod admin;
+pub(crate) mod claims;
 pub(crate) mod client;
 pub(crate) mod directory;
 pub(crate) mod keys;

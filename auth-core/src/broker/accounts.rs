@@ -258,7 +258,7 @@ impl Broker {
         Ok(account)
     }
 
-    async fn new_password(
+    pub(super) async fn new_password(
         &self,
         account: AccountId,
         password: Secret,
@@ -334,7 +334,7 @@ impl Broker {
         let removed = self.store.remove_factors(account.id, None, vec![event.clone()]).await?;
         let id = account.id.to_string();
         self.store.clear_attempts(&[throttle::factor(&id), throttle::factor_total(&id)]).await?;
-        event.log();
+        self.tell(&account, event).await;
         Ok(removed)
     }
 }

@@ -65,7 +65,7 @@ impl AccountRecheck for Broker {
 
 impl Broker {
     /// `None` when the connector is no directory.
-    async fn ask_directory(
+    pub(super) async fn ask_directory(
         &self,
         account: &AccountRecord,
         connector: &str,
@@ -88,7 +88,7 @@ impl Broker {
         Ok(None)
     }
 
-    async fn note_present(
+    pub(super) async fn note_present(
         &self,
         mut fresh: AccountRecord,
         before: &AccountRecord,
@@ -115,7 +115,7 @@ impl Broker {
         }
     }
 
-    async fn note_gone(
+    pub(super) async fn note_gone(
         &self,
         account: &AccountRecord,
         connector: &str,

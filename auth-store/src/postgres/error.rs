@@ -92,7 +92,10 @@ fn taken_field(constraint: &str) -> Option<&'static str> {
         "accounts_username" => "username",
         "accounts_email" => "email",
         "identities_subject" => "identity",
-        "factors_id" => "factor",
+        "factors_id" | "factors_credential" => "factor",
+        "enrolments_handle" => "enrolment",
+        "postponements_session" => "session",
+        "devices_token" | "devices_id" => "device",
         "recovery_codes_hash" => "recovery_code",
         "logins_handle" => "login",
         "sessions_id" => "session",
@@ -110,7 +113,10 @@ mod tests {
 
     #[test]
     fn every_unique_constraint_of_the_schema_has_a_field() {
-        let schema = include_str!("../../migrations/postgres/0001_initial.sql");
+        let schema = concat!(
+            include_str!("../../migrations/postgres/0001_initial.sql"),
+            include_str!("../../migrations/postgres/0006_second_factors.sql")
+        );
         // These are written by upserts or in positions of their own, so that they never collide.
         let upserted = [
             "passwords_account",

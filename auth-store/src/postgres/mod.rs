@@ -18,6 +18,8 @@ mod accounts;
 mod audit;
 mod cache;
 mod connection;
+mod devices;
+mod enrolments;
 mod error;
 mod factors;
 mod keys;

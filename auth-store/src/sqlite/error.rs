@@ -59,6 +59,9 @@ const FIELDS: &[(&str, &str)] = &[
     ("access_token.", "token"),
     ("refresh_token.", "token"),
     ("factor.", "factor"),
+    ("enrolment.", "enrolment"),
+    ("postponement.", "session"),
+    ("device.", "device"),
     ("recovery_code.", "recovery_code"),
     ("signing_key.", "kid"),
 ];

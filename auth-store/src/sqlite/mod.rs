@@ -6,6 +6,8 @@
 
 mod accounts;
 mod audit;
+mod devices;
+mod enrolments;
 mod error;
 mod factors;
 mod file;

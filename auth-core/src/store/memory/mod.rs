@@ -6,6 +6,8 @@
 
 mod accounts;
 mod audit;
+mod devices;
+mod enrolments;
 mod factors;
 mod keys;
 mod logins;
@@ -22,8 +24,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
-    CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
-    SessionRecord, SigningKeyRecord, Store, StoreError,
+    CookieRecord, DeviceRecord, EnrolmentRecord, FactorId, FactorRecord, IdentityRecord,
+    LoginRecord, PasswordRecord, PostponementRecord, SessionId, SessionRecord, SigningKeyRecord,
+    Store, StoreError,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
@@ -65,6 +68,9 @@ struct State {
     refresh_tokens: HashMap<TokenHash, RefreshRow>,
     factors: BTreeMap<FactorId, FactorRecord>,
     recovery_codes: HashMap<AccountId, HashSet<[u8; 32]>>,
+    enrolments: HashMap<TokenHash, EnrolmentRecord>,
+    postponements: Vec<PostponementRecord>,
+    devices: HashMap<TokenHash, DeviceRecord>,
     signing_keys: Vec<SigningKeyRecord>,
     clients: BTreeMap<String, ClientRecord>,
     named_values: HashMap<String, Vec<u8>>,

@@ -43,6 +43,11 @@ impl Site {
         if self.secure { "__Host-auth_session" } else { "auth_session" }
     }
 
+    /// Name of the cookie of a remembered device.
+    pub(crate) const fn device_cookie(&self) -> &'static str {
+        if self.secure { "__Host-auth_device" } else { "auth_device" }
+    }
+
     /// Name of the cookie that binds pending logins to a browser.
     pub(crate) const fn login_cookie(&self) -> &'static str {
         if self.secure { "__Host-auth_login" } else { "auth_login" }
@@ -53,6 +58,7 @@ impl Site {
 pub(crate) struct App {
     pub(crate) broker: Arc<Broker>,
     pub(crate) provider: Arc<Provider>,
+    pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
 }
@@ -82,12 +88,16 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
         trusted_proxies: config.listen.trusted_proxies.clone(),
     };
     let settings = broker_settings(&config);
+    let passkeys = connectors::passkeys(&config).map_err(refused)?;
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
     let connectors = connectors::connectors(config, &random).map_err(refused)?;
     let (store, ring) = keys::open_store(place, random.as_ref(), clock.now()).await?;
-    let broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
+    let mut broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
+    if let Some(passkeys) = passkeys {
+        broker = broker.with_passkeys(passkeys);
+    }
     let broker = Arc::new(broker);
     let made =
         Provider::new(Arc::clone(&store), clock, random, Arc::clone(&ring), provider_settings);

@@ -269,7 +269,8 @@ impl Broker {
         let Some(local) = &self.connectors.local else {
             return Err(invalid("password.enabled", "is false, so no account can have a password"));
         };
-        let second_factor = self.settings.mfa.policy == MfaPolicy::Required;
+        let mfa = &self.settings.mfa;
+        let second_factor = mfa.policy == MfaPolicy::Required && mfa.grace.is_none();
         rules
             .check(&password, own_words, second_factor)
             .map_err(|error| invalid("password", &error.to_string()))?;

@@ -310,7 +310,8 @@ impl Broker {
 
     pub(super) fn observe(&self, connector: &str, result: &'static str, begun: Instant) {
         // What a stranger put into the path must not become a label.
-        let connector = if self.is_known(connector) { connector.to_owned() } else { "unknown".to_owned() };
+        let connector =
+            if self.is_known(connector) { connector.to_owned() } else { "unknown".to_owned() };
         let seconds: Duration = begun.elapsed();
         metrics::counter!("auth_logins_total", "connector" => connector.clone(), "result" => result)
             .increment(1);

@@ -59,7 +59,9 @@ impl Broker {
             .from_request(at.origin)
             .with("session", session.to_string());
         match flow::after_postponement(first, account, &postponed, &demand) {
-            Some(done) => self.complete_as(session, login, done, None, vec![event], vec![], at).await,
+            Some(done) => {
+                self.complete_as(session, login, done, None, vec![event], vec![], at).await
+            }
             None => Err(BrokerError::FormToken),
         }
     }

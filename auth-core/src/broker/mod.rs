@@ -56,8 +56,8 @@ pub use own_password::PasswordChange;
 pub use recheck::RecheckTimes;
 pub use second_factor::FactorMethods;
 pub use security::SecurityOverview;
-pub use totp_import::{ImportedLine, TotpImport};
 pub use sign_in::{Completed, CredentialsPrompt, Event, Notice, Step};
+pub use totp_import::{ImportedLine, TotpImport};
 
 /// What the broker does beyond its parts.
 #[derive(Debug)]

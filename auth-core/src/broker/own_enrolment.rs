@@ -9,9 +9,7 @@ use crate::key_ring::SealContext;
 use crate::login::throttle;
 use crate::secret::{Secret, Token};
 use crate::session::FreshSession;
-use crate::store::{
-    AccountRecord, Attempt, EnrolmentRecord, FactorKind, FactorRecord, StoreError,
-};
+use crate::store::{AccountRecord, Attempt, EnrolmentRecord, FactorKind, FactorRecord, StoreError};
 
 /// What came of confirming a factor.
 #[derive(Debug)]

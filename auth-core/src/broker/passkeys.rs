@@ -10,8 +10,8 @@ use super::sign_in::At;
 use super::{Broker, BrokerError, Step};
 use crate::audit::AuditRecord;
 use crate::clock::Timestamp;
-use crate::factor::passkey::{Assertion, Ceremony, PasskeyRefusal, Passkeys, StoredPasskey};
 use crate::factor::PassedFactor;
+use crate::factor::passkey::{Assertion, Ceremony, PasskeyRefusal, Passkeys, StoredPasskey};
 use crate::key_ring::SealContext;
 use crate::login::{PendingLogin, Stage, flow};
 use crate::store::{
@@ -72,7 +72,10 @@ impl Broker {
         Ok(self.ceremony_of(login)?.map(|ceremony| ceremony.options()))
     }
 
-    pub(super) fn ceremony_of(&self, login: &PendingLogin) -> Result<Option<Ceremony>, BrokerError> {
+    pub(super) fn ceremony_of(
+        &self,
+        login: &PendingLogin,
+    ) -> Result<Option<Ceremony>, BrokerError> {
         let sealed = login.ceremony().filter(|_| self.passkeys.is_some());
         sealed.map(|sealed| self.open_ceremony("login", &login_row(login), sealed)).transpose()
     }
@@ -169,7 +172,8 @@ impl Broker {
         assertion: &Assertion,
         at: &At<'_>,
     ) -> Result<Judged, BrokerError> {
-        let refuse = |refusal: PasskeyRefusal| Ok(Judged::Refused(Refused::plain(refusal.as_str())));
+        let refuse =
+            |refusal: PasskeyRefusal| Ok(Judged::Refused(Refused::plain(refusal.as_str())));
         let Some(passkeys) = &self.passkeys else { return refuse(PasskeyRefusal::Wrong) };
         let found = self.store.factor_by_credential(assertion.credential()).await?;
         let Some(factor) = found.filter(|factor| factor.account == account.id) else {
@@ -319,9 +323,7 @@ fn begin_registration(
     let names = [account.first_name.as_deref(), account.last_name.as_deref()];
     let full = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let shown = if full.is_empty() { account.username.as_str() } else { full.as_str() };
-    passkeys
-        .begin_registration(account.id.0, &account.username, shown, known)
-        .map_err(not_begun)
+    passkeys.begin_registration(account.id.0, &account.username, shown, known).map_err(not_begun)
 }
 
 fn encoded(passkey: &StoredPasskey) -> Result<Zeroizing<Vec<u8>>, BrokerError> {

@@ -42,9 +42,7 @@ impl Broker {
             return Ok(Step::Wait { retry_after });
         }
         match self.judge_passwordless(&login, answer, at).await? {
-            Verdict::Passed(completed) => {
-                self.complete(login, *completed, None, vec![], at).await
-            }
+            Verdict::Passed(completed) => self.complete(login, *completed, None, vec![], at).await,
             Verdict::Unavailable(reason) => {
                 // The challenge is used up; the next attempt needs another one.
                 let refused = Refused::plain(reason);

@@ -217,7 +217,11 @@ impl Broker {
     }
 
     /// The same page once more, with a notice.
-    pub(super) async fn asked_again(&self, at: &At<'_>, notice: Notice) -> Result<Step, BrokerError> {
+    pub(super) async fn asked_again(
+        &self,
+        at: &At<'_>,
+        notice: Notice,
+    ) -> Result<Step, BrokerError> {
         Ok(match self.resume(at.handle, at.browser).await? {
             Step::AskFactor { form_token, methods, request, .. } => {
                 Step::AskFactor { form_token, methods, notice: Some(notice), request }

@@ -7,9 +7,7 @@ use crate::connector::LOCAL;
 use crate::factor::{MfaFacts, requirement};
 use crate::secret::Secret;
 use crate::session::{FreshSession, Session};
-use crate::store::{
-    AccountRecord, DeviceId, DeviceRecord, FactorId, FactorRecord, FactorRemoval,
-};
+use crate::store::{AccountRecord, DeviceId, DeviceRecord, FactorId, FactorRecord, FactorRemoval};
 
 #[cfg(doc)]
 use super::SecurityNotice;
@@ -106,9 +104,9 @@ impl Broker {
     ) -> Result<bool, BrokerError> {
         let Some(name) = factor_name(name) else { return Ok(false) };
         let account = fresh.account();
-        let event = self.own_event("factor.renamed", account, origin).with("factor", id.to_string());
-        let renamed =
-            self.store.rename_factor(account.id, id, name, vec![event.clone()]).await?;
+        let event =
+            self.own_event("factor.renamed", account, origin).with("factor", id.to_string());
+        let renamed = self.store.rename_factor(account.id, id, name, vec![event.clone()]).await?;
         if renamed {
             self.tell(account, event).await;
         }
@@ -126,7 +124,8 @@ impl Broker {
         origin: &Origin,
     ) -> Result<FactorRemoval, BrokerError> {
         let account = fresh.account();
-        let event = self.own_event("factor.removed", account, origin).with("factor", id.to_string());
+        let event =
+            self.own_event("factor.removed", account, origin).with("factor", id.to_string());
         let keep_last = self.factor_demanded(fresh.session());
         let removal =
             self.store.remove_factor(account.id, id, keep_last, vec![event.clone()]).await?;

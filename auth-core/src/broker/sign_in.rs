@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    Broker, BrokerError, ConnectorChoice, Device, FactorMethods, RememberedDevice,
-};
+use super::{Broker, BrokerError, ConnectorChoice, Device, FactorMethods, RememberedDevice};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::login::step::{self, StepName};

@@ -29,8 +29,8 @@ pub use grace::{Postponed, Postponement};
 pub use passed::PassedFactor;
 pub use recovery_code::RecoveryCode;
 pub use requirement::{MfaFacts, MfaPolicy, MfaRule, UpstreamFactors, requirement};
-pub use trusted_device::TrustedDevice;
 pub use totp::{MatchedStep, TotpAlgorithm, TotpRefusal, TotpSeed, TotpSettings};
+pub use trusted_device::TrustedDevice;
 
 /// A passkey's word among the kinds of factor, and its place among the connectors where it stands
 /// in for the password.

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{
-    AccountId, FactorKind, FactorRecord, RecoveryCodeRecord, SessionId, StoreError,
-};
+use super::{AccountId, FactorKind, FactorRecord, RecoveryCodeRecord, SessionId, StoreError};
 use crate::audit::AuditRecord;
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;

@@ -39,8 +39,13 @@ pub(crate) async fn run(file: Option<&Path>) -> anyhow::Result<Exit> {
     event.log();
     store.append_audit(vec![event]).await?;
     let jobs = jobs::start(Arc::clone(&parts.broker), Arc::clone(&parts.provider));
-    let app =
-        Arc::new(App { broker: parts.broker, provider: parts.provider, site: parts.site, metrics });
+    let app = Arc::new(App {
+        broker: parts.broker,
+        provider: parts.provider,
+        password_rules: parts.password_rules,
+        site: parts.site,
+        metrics,
+    });
     let listeners = vec![
         (public, routes::public(Arc::clone(&app))),
         (admin, routes::administration(Arc::clone(&app))),

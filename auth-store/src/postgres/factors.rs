@@ -160,8 +160,7 @@ impl FactorStore for PostgresStore {
             insert_audit!("$4", "renamed"),
             ") SELECT FROM renamed"
         );
-        let params: [Param<'_>; 4] =
-            [&account.0, &id.0, &text(&name), &audit::events(&audit)];
+        let params: [Param<'_>; 4] = [&account.0, &id.0, &text(&name), &audit::events(&audit)];
         Ok(self.database.primary().await?.row(RENAME, &params).await?.is_some())
     }
 

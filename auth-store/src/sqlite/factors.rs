@@ -92,7 +92,8 @@ fn remove_one(
 ) -> Result<FactorRemoval, StoreError> {
     let sql = "SELECT count(*), coalesce(sum(id = ?2), 0) FROM factor WHERE account = ?1";
     let params = params![account.0.as_bytes(), id.0.as_bytes()];
-    let counts = one(c, sql, params, |columns| Ok((columns.take::<i64>()?, columns.take::<i64>()?)))?;
+    let counts =
+        one(c, sql, params, |columns| Ok((columns.take::<i64>()?, columns.take::<i64>()?)))?;
     match counts {
         None | Some((_, 0)) => Ok(FactorRemoval::Unknown),
         Some((1, _)) if keep_last => Ok(FactorRemoval::Last),

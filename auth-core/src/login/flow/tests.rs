@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::factor::{TotpSeed, TotpSettings, totp};
-use crate::random::SystemRandom;
 use crate::secret::TokenHash;
 use crate::store::{DeviceId, DeviceRecord};
 
@@ -64,12 +64,10 @@ fn device(owner: u128) -> Option<TrustedDevice> {
 }
 
 fn passed(owner: u128) -> PassedFactor {
-    let seed = TotpSeed::generate(TotpSettings::default(), &SystemRandom::new()).unwrap();
-    let secret = seed.expose_base32();
-    let code = totp_rs::Builder::new()
-        .with_secret(totp_rs::Secret::Encoded(secret.to_string()).to_bytes().unwrap())
-        .build_noncompliant()
-        .generate(u64::try_from(NOW.seconds()).unwrap());
+    let secret = b"12345678901234567890".to_vec();
+    let seed = TotpSeed::new(Zeroizing::new(secret.clone()), TotpSettings::default()).unwrap();
+    let codes = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
+    let code = codes.generate(u64::try_from(NOW.seconds()).unwrap()).to_string();
     let step = totp::verify(&seed, &code, NOW, None).unwrap();
     PassedFactor::totp(step, true, account(owner).id).unwrap()
 }

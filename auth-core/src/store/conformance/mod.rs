@@ -10,6 +10,9 @@ mod accounts;
 mod across_nodes;
 mod audit;
 mod concurrency;
+mod devices;
+mod enrolments;
+mod factor_races;
 mod factors;
 mod given;
 mod identities;
@@ -18,6 +21,7 @@ mod keys;
 mod lifecycle;
 mod login_completion;
 mod logins;
+mod passkeys;
 mod purge;
 mod purge_sessions;
 mod race;
@@ -113,6 +117,9 @@ fn all_cases() -> Vec<Case> {
         tokens::cases(),
         rotation::cases(),
         factors::cases(),
+        passkeys::cases(),
+        enrolments::cases(),
+        devices::cases(),
         keys::cases(),
         throttle::cases(),
         replay::cases(),
@@ -127,7 +134,10 @@ fn all_cases() -> Vec<Case> {
 }
 
 fn race_cases() -> Vec<RaceCase> {
-    [concurrency::cases(), interleaving::cases()].into_iter().flatten().collect()
+    [concurrency::cases(), interleaving::cases(), factor_races::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Runs one case in a task of its own, so that its panic ends only this case.

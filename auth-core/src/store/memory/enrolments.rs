@@ -27,9 +27,9 @@ impl EnrolmentStore for MemoryStore {
         if state.enrolments.contains_key(&enrolment.handle) {
             return Err(conflict("enrolment"));
         }
-        state.enrolments.retain(|_, other| {
-            other.session != enrolment.session || other.kind != enrolment.kind
-        });
+        state
+            .enrolments
+            .retain(|_, other| other.session != enrolment.session || other.kind != enrolment.kind);
         state.enrolments.insert(enrolment.handle, enrolment);
         Ok(())
     }

@@ -17,6 +17,7 @@ use auth_core::broker::{Broker, BrokerSettings, Connectors};
 use auth_core::clock::{Clock, SystemClock};
 use auth_core::connector::ldap::LdapConnector;
 use auth_core::connector::password::PasswordRules;
+use auth_core::factor::passkey::Passkeys;
 use auth_core::key_ring::KeyRing;
 use auth_core::random::{Random, SystemRandom};
 use auth_core::session::SessionLifetime;
@@ -50,6 +51,11 @@ impl Site {
         if self.secure { "__Host-auth_last" } else { "auth_last" }
     }
 
+    /// Name of the cookie of a remembered device.
+    pub(crate) const fn device_cookie(&self) -> &'static str {
+        if self.secure { "__Host-auth_device" } else { "auth_device" }
+    }
+
     /// Name of the cookie that binds pending logins to a browser.
     pub(crate) const fn login_cookie(&self) -> &'static str {
         if self.secure { "__Host-auth_login" } else { "auth_login" }
@@ -60,6 +66,7 @@ impl Site {
 pub(crate) struct App {
     pub(crate) broker: Arc<Broker>,
     pub(crate) provider: Arc<Provider>,
+    pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
 }
@@ -112,6 +119,7 @@ struct Prepared {
     site: Site,
     settings: BrokerSettings,
     provider_settings: ProviderSettings,
+    passkeys: Option<Passkeys>,
     connectors: Connectors,
 }
 
@@ -123,10 +131,11 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
         trusted_proxies: config.listen.trusted_proxies.clone(),
     };
     let settings = broker_settings(&config);
+    let passkeys = connectors::passkeys(&config).map_err(refused)?;
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
     let connectors = connectors::connectors(config, random).map_err(refused)?;
-    Ok(Prepared { password_rules, site, settings, provider_settings, connectors })
+    Ok(Prepared { password_rules, site, settings, provider_settings, passkeys, connectors })
 }
 
 async fn assemble(
@@ -135,10 +144,14 @@ async fn assemble(
     ring: Arc<KeyRing>,
     random: Arc<dyn Random>,
 ) -> anyhow::Result<Parts> {
-    let Prepared { password_rules, site, settings, provider_settings, connectors } = prepared;
+    let Prepared { password_rules, site, settings, provider_settings, passkeys, connectors } =
+        prepared;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
+    let mut broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
+    if let Some(passkeys) = passkeys {
+        broker = broker.with_passkeys(passkeys);
+    }
     let broker = Arc::new(broker);
     let made = Provider::new(store, clock, random, Arc::clone(&ring), provider_settings);
     let started = match made {

@@ -98,13 +98,7 @@ fn origin(app: &App, request: &Request, request_id: String) -> Origin {
 /// Headers of every answer; a handler that sets one of them itself wins.
 fn set_headers(headers: &mut HeaderMap, request_id: &str) {
     const DEFAULTS: [(HeaderName, HeaderValue); 6] = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(
-                "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-                 frame-ancestors 'none'; base-uri 'none'",
-            ),
-        ),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(crate::routes::DEFAULT_POLICY)),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),

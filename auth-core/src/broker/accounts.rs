@@ -258,7 +258,7 @@ impl Broker {
         Ok(account)
     }
 
-    async fn new_password(
+    pub(super) async fn new_password(
         &self,
         account: AccountId,
         password: Secret,
@@ -269,7 +269,8 @@ impl Broker {
         let Some(local) = &self.connectors.local else {
             return Err(invalid("password.enabled", "is false, so no account can have a password"));
         };
-        let second_factor = self.settings.mfa.policy == MfaPolicy::Required;
+        let mfa = &self.settings.mfa;
+        let second_factor = mfa.policy == MfaPolicy::Required && mfa.grace.is_none();
         rules
             .check(&password, own_words, second_factor)
             .map_err(|error| invalid("password", &error.to_string()))?;
@@ -334,7 +335,7 @@ impl Broker {
         let removed = self.store.remove_factors(account.id, None, vec![event.clone()]).await?;
         let id = account.id.to_string();
         self.store.clear_attempts(&[throttle::factor(&id), throttle::factor_total(&id)]).await?;
-        event.log();
+        self.tell(&account, event).await;
         Ok(removed)
     }
 }

@@ -10,6 +10,7 @@ use super::{Broker, BrokerError, Notice, Step};
 use crate::account::{email_key, normalise};
 use crate::audit::AuditRecord;
 use crate::connector::{ConnectorError, LOCAL, Refusal, VerifiedIdentity};
+use crate::factor::PASSKEY;
 use crate::login::flow::{self, Decision};
 use crate::login::step::StepName;
 use crate::login::throttle::{self, Counters};
@@ -98,7 +99,7 @@ impl Broker {
         let demand = self.demand(&login, &first, &account, at).await?;
         metrics::counter!("auth_first_factors_total", "connector" => identity.connector().to_owned(), "result" => "passed")
             .increment(1);
-        let step = match flow::after_first_factor(first, account, demand) {
+        let step = match flow::after_first_factor(first, account, &demand) {
             None => return refused(login, "account_inactive"),
             Some(Decision::Complete(completed)) => {
                 self.complete(login, *completed, None, clear, at).await?
@@ -118,10 +119,11 @@ impl Broker {
 
     async fn advance(
         &self,
-        login: PendingLogin,
+        mut login: PendingLogin,
         stage: Stage,
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
+        self.prepare_ceremony(&mut login, &stage).await?;
         // Whether this answer or a twin of it moved the login on: the page shows where it is.
         let record = login.record(stage)?;
         self.store.advance_login(record, Vec::new()).await?;
@@ -277,7 +279,7 @@ impl Broker {
         self.audit_refusal(login, connector, username, refused, at).await?;
         self.observe(connector, "refused", begun);
         tokio::time::sleep_until(begun + self.settings.refusal_floor).await;
-        let prompt = self.prompt(
+        let mut prompt = self.prompt(
             login.request(),
             at.handle,
             at.browser,
@@ -286,6 +288,7 @@ impl Broker {
             Some(username),
             Some(refused.notice),
         );
+        prompt.passkey = self.passkey_options(login)?;
         debug_assert_eq!(login.step(), StepName::Credentials);
         Ok(Step::AskCredentials(prompt))
     }
@@ -299,7 +302,7 @@ impl Broker {
         at: &At<'_>,
     ) -> Result<(), BrokerError> {
         // What a stranger wrote into the path must not become a connector in the trail.
-        let known = self.connectors.choices().iter().any(|choice| choice.id == connector);
+        let known = self.is_known(connector);
         let mut event = AuditRecord::new(at.now, "login.refused")
             .refused(refused.reason)
             .account(username)
@@ -316,10 +319,15 @@ impl Broker {
         Ok(())
     }
 
+    fn is_known(&self, connector: &str) -> bool {
+        connector == PASSKEY
+            || self.connectors.choices().iter().any(|choice| choice.id == connector)
+    }
+
     pub(super) fn observe(&self, connector: &str, result: &'static str, begun: Instant) {
-        let known = self.connectors.choices().iter().any(|choice| choice.id == connector);
         // What a stranger put into the path must not become a label.
-        let connector = if known { connector.to_owned() } else { "unknown".to_owned() };
+        let connector =
+            if self.is_known(connector) { connector.to_owned() } else { "unknown".to_owned() };
         let seconds: Duration = begun.elapsed();
         metrics::counter!("auth_logins_total", "connector" => connector.clone(), "result" => result)
             .increment(1);

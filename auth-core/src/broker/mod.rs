@@ -8,19 +8,33 @@
 pub mod accounts;
 mod admission;
 pub mod browser_session;
+mod devices;
 mod directory_facts;
+mod enrolment;
 mod first_factor;
+mod grace;
 pub mod identities;
+mod notice;
 #[cfg(feature = "oidc")]
 pub mod oidc;
+mod own_enrolment;
+mod own_password;
+#[cfg(feature = "passkey")]
+mod passkeys;
+#[cfg(feature = "passkey")]
+mod passwordless;
 pub mod provider;
 mod recheck;
 mod redirect;
 mod second_factor;
+mod security;
 pub mod sessions;
 pub mod sign_in;
 mod source_limit;
+mod totp_import;
 mod upstream;
+#[cfg(not(feature = "passkey"))]
+mod without_passkeys;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,9 +57,16 @@ use crate::session::SessionLifetime;
 use crate::store::{Store, StoreError, ThrottleRule};
 use source_limit::SourceLimit;
 
+pub use devices::{Device, RememberedDevice};
+pub use enrolment::Enrolment;
+pub use notice::SecurityNotice;
+pub use own_enrolment::Confirmation;
+pub use own_password::PasswordChange;
 pub use recheck::RecheckTimes;
-pub use second_factor::Enrolment;
+pub use second_factor::FactorMethods;
+pub use security::SecurityOverview;
 pub use sign_in::{Completed, CredentialsPrompt, Event, Notice, Step};
+pub use totp_import::{ImportedLine, TotpImport};
 
 /// What the broker does beyond its parts.
 #[derive(Debug)]
@@ -207,6 +228,9 @@ pub struct Broker {
     connectors: Connectors,
     settings: BrokerSettings,
     sources: SourceLimit,
+    notice: Option<Arc<dyn SecurityNotice>>,
+    #[cfg(feature = "passkey")]
+    passkeys: Option<crate::factor::passkey::Passkeys>,
 }
 
 impl Broker {
@@ -227,7 +251,17 @@ impl Broker {
             connectors,
             settings,
             sources,
+            notice: None,
+            #[cfg(feature = "passkey")]
+            passkeys: None,
         }
+    }
+
+    /// Tells `notice` of changes to an account's protection.
+    #[must_use]
+    pub fn with_notice(mut self, notice: Arc<dyn SecurityNotice>) -> Self {
+        self.notice = Some(notice);
+        self
     }
 
     /// Replaces clock and random generator.

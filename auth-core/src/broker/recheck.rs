@@ -80,7 +80,7 @@ impl AccountRecheck for Broker {
 
 impl Broker {
     /// The subject that was asked for, and the answer; `None` when the connector is no directory.
-    async fn ask_directory(
+    pub(super) async fn ask_directory(
         &self,
         account: &AccountRecord,
         connector: &str,
@@ -102,7 +102,7 @@ impl Broker {
         Ok(None)
     }
 
-    async fn note_present(
+    pub(super) async fn note_present(
         &self,
         mut fresh: AccountRecord,
         before: &AccountRecord,
@@ -129,7 +129,7 @@ impl Broker {
         }
     }
 
-    async fn note_gone(
+    pub(super) async fn note_gone(
         &self,
         account: &AccountRecord,
         connector: &str,

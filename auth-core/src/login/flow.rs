@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::connector::VerifiedIdentity;
-use crate::factor::{MfaPolicy, PassedFactor};
+use crate::factor::{MfaPolicy, PassedFactor, Postponed, TrustedDevice, UpstreamFactors};
 use crate::store::{AccountId, AccountRecord};
 
 /// Authentication context class of one factor.
@@ -105,15 +105,29 @@ impl FirstFactor {
     }
 }
 
-/// What is asked of this login beyond its first factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
+/// What is asked of this login beyond its first factor, and what answers it already.
+#[derive(Debug)]
+pub struct Demand<'a> {
     /// The policy after all its rules.
     pub policy: MfaPolicy,
     /// Whether the client asked for two factors (`acr_values`).
     pub two_factors_asked: bool,
     /// Whether the account has a confirmed second factor.
     pub enrolled: bool,
+    /// What of the connector's own methods counts as a second factor.
+    pub upstream: Option<&'a UpstreamFactors>,
+    /// The browser is one that the account's person asked to be remembered on.
+    pub trusted_device: Option<TrustedDevice>,
+}
+
+impl Demand<'_> {
+    /// Whether a second factor is wanted. An enrolled person is asked even where the policy is
+    /// optional: they chose the protection.
+    fn wants_second(&self) -> bool {
+        self.two_factors_asked
+            || self.policy == MfaPolicy::Required
+            || (self.enrolled && self.policy == MfaPolicy::Optional)
+    }
 }
 
 /// What comes next.
@@ -132,18 +146,25 @@ pub enum Decision {
 pub fn after_first_factor(
     first: FirstFactor,
     account: AccountRecord,
-    demand: Demand,
+    demand: &Demand<'_>,
 ) -> Option<Decision> {
     if !matches(&first, &account) {
         return None;
     }
-    let needed = demand.two_factors_asked || demand.policy == MfaPolicy::Required;
-    // An enrolled person is asked even where the policy is optional: they chose the protection.
-    let wanted = needed || (demand.enrolled && demand.policy == MfaPolicy::Optional);
-    Some(match (wanted, demand.enrolled) {
-        (false, _) => Decision::Complete(Box::new(complete(first, account, AAL1, &[]))),
-        (true, true) => Decision::AskFactor(first),
+    if demand.upstream.is_some_and(|upstream| upstream.satisfied_by(&first.0.amr)) {
+        // The identity provider asked for it and vouches for it.
+        return Some(Decision::Complete(Box::new(complete(first, account, AAL2, &["mfa"]))));
+    }
+    // A device spares what the policy asks for, not what the client does; the class stays that of
+    // one factor, for none was passed now.
+    let spared = !demand.two_factors_asked
+        && demand.trusted_device.as_ref().is_some_and(|device| device.account() == account.id);
+    Some(match (demand.wants_second(), demand.enrolled) {
+        (true, true) if !spared => Decision::AskFactor(first),
         (true, false) => Decision::Enrol(first),
+        (false, _) | (true, true) => {
+            Decision::Complete(Box::new(complete(first, account, AAL1, &[])))
+        }
     })
 }
 
@@ -157,6 +178,40 @@ pub fn after_second_factor(
 ) -> Option<CompletedLogin> {
     (matches(&first, &account) && passed.account() == account.id)
         .then(|| complete(first, account, AAL2, passed.amr()))
+}
+
+/// Ends the login of a person who put the enrolment off. `None` when the client asked for two
+/// factors, the account has one by now, or the proof is another account's.
+#[must_use]
+pub fn after_postponement(
+    first: FirstFactor,
+    account: AccountRecord,
+    postponed: &Postponed,
+    demand: &Demand<'_>,
+) -> Option<CompletedLogin> {
+    let allowed = !demand.two_factors_asked && !demand.enrolled;
+    (allowed && matches(&first, &account) && postponed.account() == account.id)
+        .then(|| complete(first, account, AAL1, &[]))
+}
+
+/// Ends a login by a passkey alone, which verified its user. `connector` is the one through which
+/// the account is let in. `None` when the factor does not stand alone, is another account's, or
+/// the account is not active.
+#[must_use]
+pub fn passwordless(
+    passed: &PassedFactor,
+    account: AccountRecord,
+    connector: &str,
+    now: Timestamp,
+) -> Option<CompletedLogin> {
+    let good = passed.stands_alone() && passed.account() == account.id && account.active;
+    good.then(|| CompletedLogin {
+        account,
+        connector: connector.to_owned(),
+        amr: passed.amr().iter().map(|&method| method.to_owned()).collect(),
+        acr: AAL2,
+        authenticated_at: now,
+    })
 }
 
 fn matches(first: &FirstFactor, account: &AccountRecord) -> bool {
@@ -263,3 +318,6 @@ impl CompletedLogin {
         self.upstream.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! A login between two requests: its stored state and the check that it is this browser's.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::flow::{FirstFactor, FirstFactorState};
@@ -82,6 +84,9 @@ enum StoredStage {
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredState {
     request: LoginRequest,
+    /// A passkey ceremony that this login waits for, sealed; beside any stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ceremony: Option<String>,
     #[serde(flatten)]
     stage: StoredStage,
 }
@@ -127,6 +132,7 @@ pub struct PendingLogin {
     expires_at: Timestamp,
     request: LoginRequest,
     stage: Stage,
+    ceremony: Option<Vec<u8>>,
 }
 
 impl PendingLogin {
@@ -147,7 +153,18 @@ impl PendingLogin {
             expires_at,
             request,
             stage: Stage::Credentials,
+            ceremony: None,
         }
+    }
+
+    /// Replaces the sealed ceremony; stored by [`Self::record`].
+    pub(crate) fn set_ceremony(&mut self, sealed: Option<Vec<u8>>) {
+        self.ceremony = sealed;
+    }
+
+    /// The sealed ceremony that it waits for.
+    pub(crate) fn ceremony(&self) -> Option<&[u8]> {
+        self.ceremony.as_deref()
     }
 
     /// Judges a record that the store found by the handle's hash.
@@ -182,6 +199,11 @@ impl PendingLogin {
             expires_at: record.expires_at,
             request: state.request,
             stage,
+            ceremony: state
+                .ceremony
+                .map(|text| URL_SAFE_NO_PAD.decode(text))
+                .transpose()
+                .map_err(|_| PendingLoginError::Unreadable)?,
         })
     }
 
@@ -196,8 +218,9 @@ impl PendingLogin {
             }
             Stage::Completed(session) => StoredStage::Completed { session },
         };
-        let state = serde_json::to_string(&StoredState { request: self.request, stage })
-            .map_err(|_| PendingLoginError::Unreadable)?;
+        let ceremony = self.ceremony.map(|sealed| URL_SAFE_NO_PAD.encode(sealed));
+        let state = StoredState { request: self.request, ceremony, stage };
+        let state = serde_json::to_string(&state).map_err(|_| PendingLoginError::Unreadable)?;
         Ok(LoginRecord {
             handle: self.handle,
             browser: self.browser,

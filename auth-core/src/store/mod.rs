@@ -12,6 +12,8 @@ mod accounts;
 mod audit;
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
+mod devices;
+mod enrolments;
 mod factors;
 mod identities;
 mod keys;
@@ -31,7 +33,12 @@ pub use accounts::{
     AccountId, AccountPage, AccountRecord, AccountStore, IdentityRecord, NewAccount, PasswordRecord,
 };
 pub use audit::{AuditEntry, AuditQuery, AuditStore};
-pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeRecord};
+pub use devices::{DeviceId, DeviceRecord, DeviceStore};
+pub use enrolments::{EnrolmentRecord, EnrolmentStore, GraceRule, PostponementRecord};
+pub use factors::{
+    FactorId, FactorKind, FactorRecord, FactorRemoval, FactorStore, PasskeyOutcome, PasskeyUse,
+    RecoveryCodeRecord,
+};
 pub use identities::{ClaimMap, IdentityMove, IdentityStore, PasswordChange};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
 pub use linking::{LinkingStore, Unlinking};
@@ -54,6 +61,9 @@ pub use tokens::{
 pub use upstream::{UpstreamSessionRecord, UpstreamSessionStore};
 
 use crate::clock::Timestamp;
+
+/// Scope of the replay marks of used WebAuthn challenges.
+pub const WEBAUTHN_SCOPE: &str = "webauthn";
 
 /// Why a store call did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +109,8 @@ pub enum StoreError {
 pub trait Store:
     AccountStore
     + AuditStore
+    + DeviceStore
+    + EnrolmentStore
     + FactorStore
     + IdentityStore
     + KeyStore
@@ -114,9 +126,9 @@ pub trait Store:
     /// Answers when the store can read and write; for readiness.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Removes what has expired before `now`: logins, codes, tokens, cookies, ended sessions,
-    /// replay marks, throttle rows and notes of identity
-    /// providers' sessions. Returns how many rows went. Audit events stay.
+    /// Removes what has expired before `now`: logins, enrolments, codes, tokens, cookies, ended
+    /// sessions, remembered devices, replay marks, throttle rows and notes of identity providers'
+    /// sessions. Returns how many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
     /// A run of a synchronisation is kept for 90 days after its end.

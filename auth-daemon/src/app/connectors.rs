@@ -12,7 +12,8 @@ use auth_core::connector::ldap::{
 use auth_core::connector::password::{
     Argon2Parameters, HashPool, HashPoolSettings, PasswordConnector, PasswordRules,
 };
-use auth_core::factor::{MfaPolicy, MfaRule, MfaSettings, TotpSettings};
+use auth_core::factor::passkey::Passkeys;
+use auth_core::factor::{MfaPolicy, MfaRule, MfaSettings};
 use auth_core::random::Random;
 
 use crate::config::{self, Config};
@@ -64,7 +65,7 @@ pub(super) fn recheck_times(config: &Config) -> HashMap<String, RecheckTimes> {
 /// Rules for new local passwords.
 pub(super) fn password_rules(config: &Config) -> anyhow::Result<PasswordRules> {
     let length = usize::try_from(config.password.minimum_length).unwrap_or(usize::MAX);
-    let required = config.mfa.policy == config::MfaPolicy::Required;
+    let required = config.mfa.policy == config::MfaPolicy::Required && config.mfa.grace.is_none();
     Ok(PasswordRules::new(length, required)?)
 }
 
@@ -86,9 +87,20 @@ pub(super) fn mfa_settings(config: &Config) -> MfaSettings {
     MfaSettings {
         policy: policy(config.mfa.policy),
         rules,
-        totp: TotpSettings::default(),
+        totp: config.mfa.totp,
         issuer: config.mfa.issuer.clone(),
+        upstream: config.mfa.upstream.iter().cloned().collect(),
+        grace: config.mfa.grace,
+        remember_device: config.mfa.remember_device,
     }
+}
+
+/// Passkeys of this site, where they are offered.
+pub(super) fn passkeys(config: &Config) -> anyhow::Result<Option<Passkeys>> {
+    let mfa = &config.mfa;
+    let offered = mfa.passkeys.then(|| config.public_url.url());
+    let passkeys = offered.map(|url| Passkeys::new(url, &mfa.issuer, mfa.passwordless));
+    passkeys.transpose().context("mfa.passkeys")
 }
 
 const fn policy(policy: config::MfaPolicy) -> MfaPolicy {

@@ -9,6 +9,9 @@ use clap::{ArgGroup, Args, Subcommand};
 pub(crate) enum UserCommand {
     /// List accounts.
     List {
+        /// Only accounts without a second factor.
+        #[arg(long)]
+        without_factor: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -60,6 +63,18 @@ pub(crate) enum UserCommand {
     ResetMfa {
         /// User name.
         name: String,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take over the authenticator apps that people set up in another program: a file of otpauth
+    /// URIs, of lines `email,secret` or of JSON objects; `-` for standard input.
+    ImportTotp {
+        /// The file.
+        file: PathBuf,
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,

@@ -102,5 +102,11 @@ impl Serving {
 }
 
 fn app_of(parts: Parts, metrics: PrometheusHandle) -> Arc<App> {
-    Arc::new(App { broker: parts.broker, provider: parts.provider, site: parts.site, metrics })
+    Arc::new(App {
+        broker: parts.broker,
+        provider: parts.provider,
+        password_rules: parts.password_rules,
+        site: parts.site,
+        metrics,
+    })
 }

@@ -1,5 +1,7 @@
 //! `user …`: accounts.
 
+mod totp_import;
+
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
@@ -31,7 +33,7 @@ pub(crate) async fn run(command: UserCommand, file: Option<&Path>) -> anyhow::Re
 
 async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exit> {
     match command {
-        UserCommand::List { json } => list(context, json).await,
+        UserCommand::List { without_factor, json } => list(context, without_factor, json).await,
         UserCommand::Show { name, json } => show(context, &name, json).await,
         UserCommand::Create(arguments) => create(context, arguments).await,
         UserCommand::Disable { name, dry_run, json } => {
@@ -44,12 +46,15 @@ async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exi
         UserCommand::ResetMfa { name, dry_run, json } => {
             reset_mfa(context, &name, dry_run, json).await
         }
+        UserCommand::ImportTotp { file, dry_run, json } => {
+            totp_import::run(context, &file, dry_run, json).await
+        }
         _ => Ok(not_available("user")),
     }
 }
 
 /// `user list`.
-async fn list(context: &Context, as_json: bool) -> anyhow::Result<Exit> {
+async fn list(context: &Context, without_factor: bool, as_json: bool) -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     let mut after = None;
     loop {
@@ -58,7 +63,8 @@ async fn list(context: &Context, as_json: bool) -> anyhow::Result<Exit> {
         let Some(last) = accounts.last() else { break };
         after = Some(last.account.username_key.clone());
         let full = accounts.len() == PAGE;
-        rows.extend(accounts.iter().map(object));
+        let wanted = |details: &&AccountDetails| !without_factor || details.factors.is_empty();
+        rows.extend(accounts.iter().filter(wanted).map(object));
         if !full {
             break;
         }
@@ -203,7 +209,12 @@ fn object(details: &AccountDetails) -> Value {
         .factors
         .iter()
         .map(|factor| {
-            json!({ "kind": factor.kind.as_str(), "created_at": factor.created_at.rfc3339() })
+            json!({
+                "kind": factor.kind.as_str(),
+                "created_at": factor.created_at.rfc3339(),
+                "name": factor.name,
+                "last_used_at": factor.last_used_at.map(|at| at.rfc3339()),
+            })
         })
         .collect();
     json!({

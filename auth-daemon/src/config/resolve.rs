@@ -20,7 +20,15 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
     check_sign_in_is_possible(&raw, problems);
 
     let public_url = problems.public_url(&at("public_url"), raw.public_url.as_deref());
-    let known = Known { connectors: &connectors, clients: &clients };
+    let upstream: Vec<String> = raw
+        .saml
+        .iter()
+        .map(|connection| connection.id())
+        .chain(raw.oidc.iter().map(|connection| connection.id()))
+        .flatten()
+        .map(str::to_owned)
+        .collect();
+    let known = Known { connectors: &connectors, clients: &clients, upstream: &upstream };
     let mfa = raw.mfa.resolve(&at("mfa"), public_url.as_ref(), &known, problems);
     let password =
         raw.password.resolve(&at("password"), mfa.is_always_required_locally(), problems);

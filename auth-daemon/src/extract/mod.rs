@@ -3,5 +3,6 @@
 
 pub(crate) mod browser;
 pub(crate) mod client_ip;
+pub(crate) mod device;
 pub(crate) mod origin;
 pub(crate) mod signed_in;

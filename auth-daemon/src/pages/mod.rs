@@ -1,4 +1,7 @@
-//! The pages: one context struct for each template. They work without script.
+//! The pages: one context struct for each template. They work without script; where a passkey may
+//! be used, a small one offers it.
+
+mod security;
 
 use askama::Template;
 use auth_core::clock::Timestamp;
@@ -7,6 +10,10 @@ use axum::response::{IntoResponse, Response};
 
 /// Changes with the style sheet, so that browsers fetch a new one.
 pub(crate) const STYLE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(crate) use security::{
+    AddPasskey, ChangePassword, DeviceItem, FactorItem, PasskeyForm, Security,
+};
 
 /// A way to sign in.
 #[derive(Clone)]
@@ -47,6 +54,7 @@ pub(crate) struct Login<'a> {
     pub(crate) handle: &'a str,
     pub(crate) form_token: &'a str,
     pub(crate) username: &'a str,
+    pub(crate) passkey: Option<PasskeyForm<'a>>,
 }
 
 /// The second factor's code.
@@ -55,6 +63,9 @@ pub(crate) struct Login<'a> {
 pub(crate) struct Factor<'a> {
     pub(crate) notice: Option<&'static str>,
     pub(crate) form_token: &'a str,
+    pub(crate) totp: bool,
+    pub(crate) remember_days: Option<u64>,
+    pub(crate) passkey: Option<PasskeyForm<'a>>,
 }
 
 /// A second factor being set up.
@@ -66,6 +77,13 @@ pub(crate) struct Enrol<'a> {
     pub(crate) action: &'a str,
     pub(crate) secret: &'a str,
     pub(crate) qr: &'a str,
+    /// Of an enrolment that is no login's.
+    pub(crate) handle: Option<&'a str>,
+    /// What is said beside the button that puts it off.
+    pub(crate) later: Option<String>,
+    /// Where to without it.
+    pub(crate) back: Option<&'static str>,
+    pub(crate) passkey: Option<PasskeyForm<'a>>,
 }
 
 /// Recovery codes, shown once.

@@ -1,14 +1,20 @@
-//! The style sheet and the icon; nothing else is ever fetched by a page.
+//! The style sheet, the icon and the passkey script; nothing else is ever fetched by a page.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 const STYLE: &str = include_str!("../../assets/style.css");
+const PASSKEY: &str = include_str!("../../assets/passkey.js");
 const ICON: &str = include_str!("../../assets/icon.svg");
 
 /// `GET /assets/style.css`.
 pub(super) async fn style() -> Response {
     asset("text/css; charset=utf-8", STYLE)
+}
+
+/// `GET /assets/passkey.js`.
+pub(super) async fn passkey() -> Response {
+    asset("text/javascript; charset=utf-8", PASSKEY)
 }
 
 /// `GET /assets/icon.svg`.

@@ -19,6 +19,7 @@ use super::{content_policy, login};
 use crate::app::App;
 use crate::error::{self, PublicError};
 use crate::extract::browser::Browser;
+use crate::extract::device::DeviceCookie;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::MaybeSignedIn;
 use crate::pages;
@@ -30,10 +31,11 @@ pub(super) async fn by_query(
     MaybeSignedIn(session): MaybeSignedIn,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
+    device: DeviceCookie,
 ) -> Result<Response, PublicError> {
     let pairs = serde_urlencoded::from_str(query.as_deref().unwrap_or_default())
         .map_err(|_| PublicError::BadRequest)?;
-    answer(&app, pairs, session, &browser, &origin).await
+    answer(&app, pairs, session, &browser, &device, &origin).await
 }
 
 /// `POST /oauth2/authorize`, as OpenID Connect Core 1.0 section 3.1.2.1 asks for.
@@ -42,6 +44,7 @@ pub(super) async fn by_form(
     MaybeSignedIn(session): MaybeSignedIn,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
+    device: DeviceCookie,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, PublicError> {
     if !browser.is_known() {
@@ -50,7 +53,7 @@ pub(super) async fn by_form(
         let query = serde_urlencoded::to_string(&pairs).map_err(|_| PublicError::BadRequest)?;
         return Ok(Redirect::to(&format!("/oauth2/authorize?{query}")).into_response());
     }
-    answer(&app, pairs, session, &browser, &origin).await
+    answer(&app, pairs, session, &browser, &device, &origin).await
 }
 
 async fn answer(
@@ -58,10 +61,11 @@ async fn answer(
     pairs: Vec<(String, String)>,
     session: Option<Session>,
     browser: &Browser,
+    device: &DeviceCookie,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
     match app.provider.begin_authorization(&pairs, origin).await {
-        Ok((request, _)) => decide(app, &request, session, browser, origin).await,
+        Ok((request, _)) => decide(app, &request, session, browser, device, origin).await,
         Err(AuthorizationFailure::Page(error)) => Ok(refusal_page(error, origin)),
         Err(AuthorizationFailure::Respond(response)) => Ok(respond(&response)),
         Err(AuthorizationFailure::Provider(error)) => Err(error::of_provider(&error)),
@@ -74,13 +78,14 @@ pub(super) async fn go_on(
     continuation: &str,
     session: Session,
     browser: &Browser,
+    device: &DeviceCookie,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
     let request: AuthorizationRequest = serde_json::from_str(continuation).map_err(|error| {
         tracing::error!(%error, "a stored authorization request cannot be read");
         PublicError::LoginExpired
     })?;
-    decide(app, &request, Some(session), browser, origin).await
+    decide(app, &request, Some(session), browser, device, origin).await
 }
 
 async fn decide(
@@ -88,11 +93,16 @@ async fn decide(
     request: &AuthorizationRequest,
     session: Option<Session>,
     browser: &Browser,
+    device: &DeviceCookie,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
-    let demanded = session.as_ref().map_or(AuthenticationContext::Aal1, |session| {
-        app.broker.demanded_context(session, request.client(), origin)
-    });
+    let demanded = match &session {
+        Some(session) => {
+            let (client, device) = (request.client(), device.token());
+            app.broker.demanded_context(session, client, device, origin).await?
+        }
+        None => AuthenticationContext::Aal1,
+    };
     let outcome = app.provider.authorize(request, session.as_ref(), demanded, origin).await;
     match outcome.map_err(|error| error::of_provider(&error))? {
         AuthorizationOutcome::Respond(response) => Ok(respond(&response)),
@@ -115,7 +125,9 @@ async fn decide(
                 client: Some(client.id().to_owned()),
                 client_name: client.settings().name.clone(),
                 connectors: client.settings().connectors.clone(),
-                two_factors: demand.minimum_acr == AuthenticationContext::Aal2,
+                // What the policy asks for, the login asks itself; the client's own demand is not
+                // met by a remembered device or a postponement.
+                two_factors: request.minimum_acr() == Some(AuthenticationContext::Aal2),
                 login_hint: request.login_hint().map(str::to_owned),
                 fresh: request.wants_fresh_login() || demand.reason == SignInReason::StepUp,
                 account,

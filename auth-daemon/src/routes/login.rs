@@ -5,6 +5,7 @@ use std::sync::Arc;
 use auth_core::audit::Origin;
 use auth_core::broker::browser_session::HANDLE;
 use auth_core::broker::{Completed, ConnectorKind, CredentialsPrompt, Event, Notice, Step};
+use auth_core::factor::Postponement;
 use auth_core::login::{LoginRequest, OwnPage, step};
 use auth_core::secret::{Secret, Token};
 use auth_core::store::SessionId;
@@ -18,13 +19,17 @@ use time::OffsetDateTime;
 use tower_sessions::{Expiry, Session as CookieSession};
 use tracing::Instrument as _;
 
-use super::{authorize, content_policy, identities, last_used, onward};
+use super::{authorize, content_policy, identities, last_used, onward, security};
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::browser::Browser;
+use crate::extract::device::DeviceCookie;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::MaybeSignedIn;
 use crate::pages;
+
+/// Seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
 
 /// What may stand in a sign-in page's URL.
 #[derive(Deserialize)]
@@ -47,6 +52,23 @@ pub(super) struct CredentialsForm {
 #[derive(Deserialize)]
 pub(super) struct CodeForm {
     code: String,
+    csrf: String,
+    remember: Option<String>,
+}
+
+/// What the passkey script sends.
+#[derive(Deserialize)]
+pub(super) struct PasskeyAnswer {
+    csrf: String,
+    #[serde(default)]
+    credential: String,
+    name: Option<String>,
+    remember: Option<String>,
+}
+
+/// A form with nothing but its token.
+#[derive(Deserialize)]
+pub(super) struct BareForm {
     csrf: String,
 }
 
@@ -191,6 +213,7 @@ pub(super) async fn credentials(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
+    device: DeviceCookie,
     Form(form): Form<CredentialsForm>,
 ) -> Result<Response, PublicError> {
     let event = Event::Credentials {
@@ -199,7 +222,8 @@ pub(super) async fn credentials(
         password: Secret::new(form.password),
     };
     let replaces = session.map(|session| session.id());
-    finish(app, form.csrf, browser, event, replaces, origin, cookie).await
+    let answer = Answer { form_token: form.csrf, event, replaces, remember: false };
+    finish(app, answer, browser, device, origin, cookie).await
 }
 
 /// `POST /login/factor` and `POST /login/enrol`: a code.
@@ -209,32 +233,76 @@ pub(super) async fn code(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
+    device: DeviceCookie,
     Form(form): Form<CodeForm>,
 ) -> Result<Response, PublicError> {
     let event = Event::Code(Secret::new(form.code));
     let replaces = session.map(|session| session.id());
-    finish(app, form.csrf, browser, event, replaces, origin, cookie).await
+    let remember = form.remember.is_some();
+    let answer = Answer { form_token: form.csrf, event, replaces, remember };
+    finish(app, answer, browser, device, origin, cookie).await
+}
+
+/// `POST /login/passkey`: an authenticator's answer, at whatever step the login stands.
+pub(super) async fn passkey(
+    State(app): State<Arc<App>>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    cookie: CookieSession,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    device: DeviceCookie,
+    Form(form): Form<PasskeyAnswer>,
+) -> Result<Response, PublicError> {
+    let event = Event::Passkey { answer: form.credential, name: form.name };
+    let replaces = session.map(|session| session.id());
+    let remember = form.remember.is_some();
+    let answer = Answer { form_token: form.csrf, event, replaces, remember };
+    finish(app, answer, browser, device, origin, cookie).await
+}
+
+/// `POST /login/enrol/later`: puts the enrolment off.
+pub(super) async fn postpone(
+    State(app): State<Arc<App>>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    cookie: CookieSession,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    device: DeviceCookie,
+    Form(form): Form<BareForm>,
+) -> Result<Response, PublicError> {
+    let replaces = session.map(|session| session.id());
+    let (form_token, event) = (form.csrf, Event::PostponeEnrolment);
+    let answer = Answer { form_token, event, replaces, remember: false };
+    finish(app, answer, browser, device, origin, cookie).await
+}
+
+/// What a form of the login said.
+struct Answer {
+    form_token: String,
+    event: Event,
+    replaces: Option<SessionId>,
+    remember: bool,
 }
 
 /// Takes an answer and writes the session's cookie, in a task of its own: a browser that goes away
 /// in the middle must not leave a judged attempt without its event, or a session without a cookie.
 async fn finish(
     app: Arc<App>,
-    form_token: String,
+    given: Answer,
     browser: Browser,
-    event: Event,
-    replaces: Option<SessionId>,
+    device: DeviceCookie,
     origin: Origin,
     cookie: CookieSession,
 ) -> Result<Response, PublicError> {
     let work = async move {
-        let secret = browser.known()?;
-        let step = app.broker.submit(&form_token, secret, event, replaces, &origin).await?;
+        let Answer { form_token, event, replaces, remember } = given;
+        let (secret, at) = (browser.known()?, device.device(remember));
+        let step = app.broker.submit_on(&form_token, secret, event, replaces, at, &origin).await?;
         let handle = step::handle_of(&form_token).ok_or(PublicError::FormExpired)?;
         match step {
             // The form again, with what this browser did the last time.
             Step::AskCredentials(_) => page_of(&app, step, &handle, None, &browser),
-            step => answered(&app, step, &handle, &cookie).await,
+            step => answered(&app, step, &handle, &device, &cookie).await,
         }
     };
     let span = tracing::Span::current();
@@ -252,6 +320,7 @@ pub(super) async fn dispatch(
     MaybeSignedIn(session): MaybeSignedIn,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
+    device: DeviceCookie,
 ) -> Result<Response, PublicError> {
     let handle = query.login.as_deref().and_then(Token::parse).ok_or(PublicError::LoginExpired)?;
     let step = app.broker.resume(&handle, browser.known()?).await?;
@@ -260,8 +329,11 @@ pub(super) async fn dispatch(
         let session = session.filter(|session| session.id() == made);
         let session = session.ok_or(PublicError::LoginExpired)?;
         return match request.continuation {
+            Some(page) if page == security::CONTINUATION => {
+                Ok(Redirect::to("/account/security").into_response())
+            }
             Some(continuation) => {
-                authorize::go_on(&app, &continuation, session, &browser, &origin).await
+                authorize::go_on(&app, &continuation, session, &browser, &device, &origin).await
             }
             None => Ok(Redirect::to(own_page(request.page)).into_response()),
         };
@@ -281,13 +353,21 @@ pub(super) async fn answered(
     app: &App,
     step: Step,
     handle: &Token,
+    device: &DeviceCookie,
     cookie: &CookieSession,
 ) -> Result<Response, PublicError> {
     if let Some(page) = identities::linked(&step) {
         return Ok(page);
     }
     match step {
-        Step::Completed(completed) => completed_page(app, *completed, handle, cookie).await,
+        Step::Completed(mut completed) => {
+            let remembered = completed.device.take();
+            let mut page = completed_page(app, *completed, handle, cookie).await?;
+            if let Some(remembered) = remembered {
+                device.set(&mut page, &remembered, app.broker.now());
+            }
+            Ok(page)
+        }
         // A redirect after the post, so that reloading the page does not post again.
         Step::AskFactor { notice: None, .. }
         | Step::AskEnrolment { notice: None, .. }
@@ -344,7 +424,7 @@ fn page_of(
     match step {
         Step::AskCredentials(prompt) => {
             let page = credentials_page(app, &prompt, handle, connector, browser);
-            Ok(content_policy::with_form_targets(page, &prompt.request))
+            Ok(finished(page, &prompt.request, prompt.passkey.is_some()))
         }
         other => step_page(app, other, handle),
     }
@@ -352,21 +432,42 @@ fn page_of(
 
 fn step_page(app: &App, step: Step, handle: &Token) -> Result<Response, PublicError> {
     match step {
-        Step::AskFactor { form_token, notice, request } => {
-            let page = pages::Factor { notice: notice.map(text), form_token: &form_token };
+        Step::AskFactor { form_token, methods, notice, request } => {
+            let remember_days = methods.remember.map(|lasts| (lasts.as_secs() / DAY).max(1));
+            let options = methods.passkey.as_deref();
+            let page = pages::Factor {
+                notice: notice.map(text),
+                form_token: &form_token,
+                totp: methods.totp,
+                remember_days,
+                passkey: options.map(|options| pages::PasskeyForm {
+                    remember_days,
+                    ..passkey_form(&form_token, options, "get", "Use your passkey")
+                }),
+            };
+            let scripted = page.passkey.is_some();
             let page = with_status(pages::render(&page), notice);
-            Ok(content_policy::with_form_targets(page, &request))
+            Ok(finished(page, &request, scripted))
         }
         Step::AskEnrolment { form_token, seed, notice, request } => {
+            let passkey = seed.passkey_options().map(|options| pages::PasskeyForm {
+                ask_name: true,
+                ..passkey_form(&form_token, options, "create", "Set up a passkey")
+            });
             let page = pages::Enrol {
                 notice: notice.map(text),
                 form_token: &form_token,
                 action: "/login/enrol",
                 secret: seed.secret_in_groups().expose(),
                 qr: seed.qr_svg().expose(),
+                handle: None,
+                later: seed.postponement().map(later),
+                back: None,
+                passkey,
             };
+            let scripted = page.passkey.is_some();
             let page = with_status(pages::render(&page), notice);
-            Ok(content_policy::with_form_targets(page, &request))
+            Ok(finished(page, &request, scripted))
         }
         Step::Redirect { url, .. } => {
             Ok((StatusCode::SEE_OTHER, [(header::LOCATION, url.to_string())]).into_response())
@@ -427,8 +528,45 @@ fn credentials_page(
         handle: handle.expose(),
         form_token: &prompt.form_token,
         username: prompt.username.as_deref().unwrap_or_default(),
+        passkey: prompt.passkey.as_deref().map(|options| {
+            passkey_form(&prompt.form_token, options, "get", "Sign in with a passkey")
+        }),
     };
     with_status(pages::render(&page), prompt.notice)
+}
+
+fn passkey_form<'a>(
+    form_token: &'a str,
+    options: &'a str,
+    ceremony: &'static str,
+    label: &'static str,
+) -> pages::PasskeyForm<'a> {
+    pages::PasskeyForm {
+        action: "/login/passkey",
+        form_token,
+        handle: None,
+        ceremony,
+        options,
+        label,
+        ask_name: false,
+        remember_days: None,
+    }
+}
+
+/// What a person may read beside the button that puts the enrolment off.
+fn later(left: Postponement) -> String {
+    let logins = left.logins_left.map(|left| match left {
+        1 => "once more".to_owned(),
+        left => format!("{left} more times"),
+    });
+    let until = left.ends_at.map(|end| format!("until {}", pages::moment(end)));
+    let limits: Vec<String> = logins.into_iter().chain(until).collect();
+    format!("You can sign in without it {}.", limits.join(", "))
+}
+
+fn finished(page: Response, request: &LoginRequest, scripted: bool) -> Response {
+    let page = content_policy::with_form_targets(page, request);
+    if scripted { content_policy::with_script(page) } else { page }
 }
 
 fn with_status(mut response: Response, notice: Option<Notice>) -> Response {

@@ -11,6 +11,7 @@ mod login;
 mod oidc;
 mod onward;
 mod provider;
+mod security;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use tower_sessions::cookie::SameSite;
 use crate::app::App;
 use crate::cookie_store::CookieStore;
 use crate::edge;
+pub(crate) use content_policy::DEFAULT as DEFAULT_POLICY;
 
 /// Routes of the public listener.
 pub(crate) fn public(app: Arc<App>) -> Router {
@@ -34,9 +36,22 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/login/continue", get(login::dispatch))
         .route("/login/factor", get(login::dispatch).post(login::code))
         .route("/login/enrol", get(login::dispatch).post(login::code))
+        .route("/login/enrol/later", post(login::postpone))
+        .route("/login/passkey", post(login::passkey))
         .route("/login/{connector}", get(login::show_connector).post(login::credentials))
         .route("/logout", get(account::confirm_logout).post(account::logout))
         .route("/account", get(account::show))
+        .route("/account/security", get(security::show))
+        .route("/account/security/confirm", get(security::confirm))
+        .route("/account/security/totp", get(security::new_totp).post(security::add_totp))
+        .route("/account/security/passkey", get(security::new_passkey).post(security::add_passkey))
+        .route("/account/security/factors", post(security::change_factor))
+        .route("/account/security/recovery-codes", post(security::replace_codes))
+        .route("/account/security/devices", post(security::forget_devices))
+        .route(
+            "/account/security/password",
+            get(security::new_password).post(security::change_password),
+        )
         .route("/account/sessions", get(account::sessions).post(account::end_sessions))
         .route("/account/identities", get(identities::show).post(identities::change))
         .route("/oidc/{connection}/callback", get(oidc::callback))
@@ -52,6 +67,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oidc/{connection}/backchannel-logout", post(oidc::backchannel_logout))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
+        .route("/assets/passkey.js", get(assets::passkey))
         .route("/assets/icon.svg", get(assets::icon));
     with_edge(pages.merge(programs), app)
 }

@@ -92,7 +92,10 @@ fn taken_field(constraint: &str) -> Option<&'static str> {
         "accounts_username" => "username",
         "accounts_email" => "email",
         "identities_subject" => "identity",
-        "factors_id" => "factor",
+        "factors_id" | "factors_credential" => "factor",
+        "enrolments_handle" => "enrolment",
+        "postponements_session" => "session",
+        "devices_token" | "devices_id" => "device",
         "recovery_codes_hash" => "recovery_code",
         "logins_handle" => "login",
         "sessions_id" => "session",
@@ -114,6 +117,8 @@ mod tests {
         let schema = concat!(
             include_str!("../../migrations/postgres/0001_initial.sql"),
             include_str!("../../migrations/postgres/0002_directory_sync.sql"),
+            include_str!("../../migrations/postgres/0003_account_claims.sql"),
+            include_str!("../../migrations/postgres/0006_second_factors.sql"),
             include_str!("../../migrations/postgres/0007_upstream_sessions.sql"),
         );
         // These are written by upserts or in positions of their own, so that they never collide.

@@ -19,6 +19,8 @@ mod audit;
 mod cache;
 mod connection;
 mod connector_identities;
+mod devices;
+mod enrolments;
 mod error;
 mod factors;
 mod keys;

@@ -31,6 +31,11 @@ const KNOWN: &[Migration] = &[
         sql: include_str!("../../migrations/postgres/0003_account_claims.sql"),
     },
     Migration {
+        number: 6,
+        name: "second_factors",
+        sql: include_str!("../../migrations/postgres/0006_second_factors.sql"),
+    },
+    Migration {
         number: 7,
         name: "upstream_sessions",
         sql: include_str!("../../migrations/postgres/0007_upstream_sessions.sql"),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::columns::{Columns, Param, limit, session, sessions};
 use super::connection::Connection;
+use super::devices::{forget_all_devices, forget_devices};
 use super::listener::ALL;
 use super::{PostgresStore, audit};
 
@@ -34,7 +35,7 @@ macro_rules! end_sessions {
     };
 }
 
-/// Ends the sessions of an account whose row lock is held.
+/// Ends the sessions of an account whose row lock is held, and forgets its devices.
 pub(super) async fn end_sessions_of_account(
     connection: &mut Connection,
     account: AccountId,
@@ -42,6 +43,7 @@ pub(super) async fn end_sessions_of_account(
     reason: &str,
 ) -> Result<Vec<SessionRecord>, StoreError> {
     const END: &str = end_sessions!(" AND s.account = $3");
+    forget_devices(connection, account).await?;
     sessions(&connection.rows(END, &[&at.millis(), &reason, &account.0]).await?)
 }
 
@@ -96,6 +98,7 @@ async fn end_all(
 ) -> Result<Vec<SessionRecord>, StoreError> {
     const END: &str = end_sessions!("");
     lock_all(connection).await?;
+    forget_all_devices(connection).await?;
     sessions(&connection.long_rows(END, &[&at.millis(), &reason]).await?)
 }
 

@@ -7,6 +7,8 @@
 mod accounts;
 mod audit;
 mod connector_identities;
+mod devices;
+mod enrolments;
 mod error;
 mod factors;
 mod file;

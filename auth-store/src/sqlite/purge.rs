@@ -38,6 +38,14 @@ pub(super) const PURGES: &[Purge] = &[
         "DELETE FROM login WHERE handle IN
             (SELECT handle FROM login WHERE expires_at <= ?1 LIMIT 2000)",
     ),
+    at_once(
+        "DELETE FROM enrolment WHERE handle IN
+            (SELECT handle FROM enrolment WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM device WHERE token IN
+            (SELECT token FROM device WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
     after_a_day(
         "DELETE FROM code WHERE hash IN
             (SELECT hash FROM code WHERE expires_at <= ?1 LIMIT 2000)",

@@ -11,6 +11,9 @@ mod across_nodes;
 mod audit;
 mod concurrency;
 mod connector_identities;
+mod devices;
+mod enrolments;
+mod factor_races;
 mod factors;
 mod given;
 mod identities;
@@ -20,6 +23,7 @@ mod lifecycle;
 mod linking;
 mod login_completion;
 mod logins;
+mod passkeys;
 mod purge;
 mod purge_sessions;
 mod race;
@@ -122,6 +126,9 @@ fn all_cases() -> Vec<Case> {
         tokens::cases(),
         rotation::cases(),
         factors::cases(),
+        passkeys::cases(),
+        enrolments::cases(),
+        devices::cases(),
         keys::cases(),
         throttle::cases(),
         replay::cases(),
@@ -138,7 +145,7 @@ fn all_cases() -> Vec<Case> {
 }
 
 fn race_cases() -> Vec<RaceCase> {
-    [concurrency::cases(), interleaving::cases(), sync_race::cases()]
+    [concurrency::cases(), interleaving::cases(), factor_races::cases(), sync_race::cases()]
         .into_iter()
         .flatten()
         .collect()

@@ -9,9 +9,9 @@ use crate::audit::{AuditRecord, Outcome};
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
 use crate::store::{
-    AccessTokenRecord, AccountId, AccountRecord, ClientRecord, CodeRecord, CookieRecord, FactorId,
-    FactorKind, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, RefreshTokenRecord,
-    SessionId, SessionRecord, SigningKeyRecord,
+    AccessTokenRecord, AccountId, AccountRecord, ClientRecord, CodeRecord, CookieRecord, DeviceId,
+    DeviceRecord, EnrolmentRecord, FactorId, FactorKind, FactorRecord, IdentityRecord, LoginRecord,
+    PasswordRecord, RefreshTokenRecord, SessionId, SessionRecord, SigningKeyRecord,
 };
 
 /// Seconds of a day.
@@ -223,6 +223,42 @@ pub(super) fn factor(account: AccountId, n: u32) -> FactorRecord {
         created_at: at(500 + u64::from(n)),
         last_used_at: Some(at(501)),
         last_step: Some(58_800_000),
+        credential: None,
+        sign_count: None,
+    }
+}
+
+pub(super) fn passkey(account: AccountId, n: u32) -> FactorRecord {
+    FactorRecord {
+        kind: FactorKind::Passkey,
+        last_step: None,
+        credential: Some(hash("credential", n)),
+        sign_count: Some(41),
+        ..factor(account, n)
+    }
+}
+
+pub(super) fn device(account: AccountId, n: u32) -> DeviceRecord {
+    DeviceRecord {
+        id: DeviceId(uuid(0xde, n)),
+        token: hash("device", n),
+        account,
+        created_at: at(510 + u64::from(n)),
+        last_used_at: Some(at(520)),
+        expires_at: at(900),
+        ip: Some(format!("192.0.2.{n}")),
+        user_agent: Some(format!("Browser/{n}")),
+    }
+}
+
+pub(super) fn enrolment(account: AccountId, n: u32) -> EnrolmentRecord {
+    EnrolmentRecord {
+        handle: hash("enrolment", n),
+        account,
+        session: session_id(n),
+        kind: FactorKind::Totp,
+        sealed: vec![0, 253, 4],
+        expires_at: at(900),
     }
 }
 

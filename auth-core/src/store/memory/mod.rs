@@ -6,6 +6,8 @@
 
 mod accounts;
 mod audit;
+mod devices;
+mod enrolments;
 mod factors;
 mod identities;
 mod keys;
@@ -26,7 +28,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientRecord, CodeRecord,
-    CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
+    CookieRecord, DeviceRecord, EnrolmentRecord, FactorId, FactorRecord, IdentityRecord,
+    LoginRecord, PasswordRecord, PostponementRecord, SessionId,
     SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
     UpstreamSessionRecord,
 };
@@ -76,6 +79,9 @@ struct State {
     refresh_tokens: HashMap<TokenHash, RefreshRow>,
     factors: BTreeMap<FactorId, FactorRecord>,
     recovery_codes: HashMap<AccountId, HashSet<[u8; 32]>>,
+    enrolments: HashMap<TokenHash, EnrolmentRecord>,
+    postponements: Vec<PostponementRecord>,
+    devices: HashMap<TokenHash, DeviceRecord>,
     signing_keys: Vec<SigningKeyRecord>,
     clients: BTreeMap<String, ClientRecord>,
     named_values: HashMap<String, Vec<u8>>,

@@ -19,6 +19,8 @@ impl State {
     /// Removes what has expired before `now`; returns how many rows went.
     pub(super) fn purge(&mut self, now: Timestamp) -> u64 {
         let mut gone = remove(&mut self.logins, |login| login.expires_at <= now);
+        gone += remove(&mut self.enrolments, |enrolment| enrolment.expires_at <= now);
+        gone += remove(&mut self.devices, |device| device.expires_at <= now);
         gone += remove(&mut self.cookies, |cookie| cookie.expires_at <= now);
         gone += remove(&mut self.codes, |code| code.expires_at + KEPT <= now);
         gone += remove(&mut self.seen, |expires_at| *expires_at <= now);

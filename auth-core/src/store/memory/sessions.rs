@@ -21,6 +21,11 @@ impl State {
         at: Timestamp,
         reason: &str,
     ) -> Vec<SessionRecord> {
+        match scope {
+            RevocationScope::Session(_) => {}
+            RevocationScope::Account(account) => self.forget_devices(account),
+            RevocationScope::All => self.devices.clear(),
+        }
         self.revoke_where(at, reason, |session| match scope {
             RevocationScope::Session(id) => session.id == id || session.parent == Some(id),
             RevocationScope::Account(account) => session.account == account,

@@ -33,7 +33,7 @@ fn ids() {
         let found = found(&format!("{PUBLIC_URL}{text}"), Severity::Error);
         assert!(found.len() == 1 && found[0].contains("is no id"), "{id:?} {found:?}");
     }
-    for id in ["local", "continue", "factor", "enrol"] {
+    for id in ["local", "continue", "factor", "enrol", "passkey"] {
         check(&CORP.replace("corp", id), &[&format!("directory[0].id ({id}): `{id}` is reserved")]);
     }
     check(&format!("{CORP}{CORP}"), &["directory[1].id (corp): is the id of directory[0] too"]);

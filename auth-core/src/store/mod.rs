@@ -13,6 +13,7 @@ mod audit;
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
 mod factors;
+mod grants;
 mod keys;
 mod logins;
 pub mod memory;
@@ -28,6 +29,9 @@ pub use accounts::{
 };
 pub use audit::{AuditEntry, AuditQuery, AuditStore};
 pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeRecord};
+pub use grants::{
+    DeviceAnswer, DeviceGrantRecord, DeviceGrantState, GrantStore, PushedRequestRecord,
+};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
 pub use logins::{LoginCompletion, LoginRecord, LoginStore};
 pub use replay::ReplayStore;
@@ -88,6 +92,7 @@ pub trait Store:
     AccountStore
     + AuditStore
     + FactorStore
+    + GrantStore
     + KeyStore
     + LoginStore
     + ReplayStore
@@ -99,7 +104,7 @@ pub trait Store:
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Removes what has expired before `now`: logins, codes, tokens, cookies, ended sessions,
-    /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
+    /// pushed requests, device grants, replay marks and throttle rows. Returns how many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
     /// A client session does not end because the browser session that it came from expired.

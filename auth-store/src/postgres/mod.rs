@@ -20,6 +20,7 @@ mod cache;
 mod connection;
 mod error;
 mod factors;
+mod grants;
 mod keys;
 mod listener;
 mod logins;

@@ -9,6 +9,7 @@ mod audit;
 mod error;
 mod factors;
 mod file;
+mod grants;
 mod identities;
 mod keys;
 mod logins;

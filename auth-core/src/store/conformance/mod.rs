@@ -12,6 +12,7 @@ mod audit;
 mod concurrency;
 mod factors;
 mod given;
+mod grants;
 mod identities;
 mod interleaving;
 mod keys;
@@ -116,6 +117,7 @@ fn all_cases() -> Vec<Case> {
         keys::cases(),
         throttle::cases(),
         replay::cases(),
+        grants::cases(),
         audit::cases(),
         purge::cases(),
         purge_sessions::cases(),

@@ -7,6 +7,7 @@
 mod accounts;
 mod audit;
 mod factors;
+mod grants;
 mod keys;
 mod logins;
 mod purge;
@@ -22,8 +23,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
-    CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
-    SessionRecord, SigningKeyRecord, Store, StoreError,
+    CookieRecord, DeviceGrantRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord,
+    PasswordRecord, PushedRequestRecord, SessionId, SessionRecord, SigningKeyRecord, Store,
+    StoreError,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
@@ -63,6 +65,8 @@ struct State {
     codes: HashMap<TokenHash, CodeRecord>,
     access_tokens: HashMap<TokenHash, AccessTokenRecord>,
     refresh_tokens: HashMap<TokenHash, RefreshRow>,
+    pushed_requests: HashMap<TokenHash, PushedRequestRecord>,
+    device_grants: HashMap<TokenHash, DeviceGrantRecord>,
     factors: BTreeMap<FactorId, FactorRecord>,
     recovery_codes: HashMap<AccountId, HashSet<[u8; 32]>>,
     signing_keys: Vec<SigningKeyRecord>,

@@ -122,8 +122,9 @@ fn alter(file: &Path, sql: &str) {
 async fn a_newer_schema_is_refused_and_the_file_untouched() {
     let (_folder, file) = fresh_file();
     made_and_closed(&file).await;
-    alter(&file, "INSERT INTO schema_migration VALUES (7, 'future', 'ab', 0)");
-    assert_refused(&file, &["schema 7", "schema 1"]).await;
+    alter(&file, "INSERT INTO schema_migration VALUES (900, 'future', 'ab', 0)");
+    let newest = MIGRATIONS.last().unwrap().number;
+    assert_refused(&file, &["schema 900", &format!("schema {newest}")]).await;
     assert_eq!(look(&options(&file)).await.unwrap(), Found::Initialised);
 }
 
@@ -148,16 +149,14 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
     use crate::migration::Migration;
     let (_folder, file) = fresh_file();
     made_and_closed(&file).await;
-    let [first] = MIGRATIONS else { panic!("add the new migrations to this test") };
-    let first = Migration { number: first.number, name: first.name, sql: first.sql };
-    let second = Migration {
-        number: 2,
-        name: "broken",
-        sql: "CREATE TABLE half (x); CREATE TABLE half (x);",
-    };
+    let copy = |one: &Migration| Migration { number: one.number, name: one.name, sql: one.sql };
+    let mut known: Vec<Migration> = MIGRATIONS.iter().map(copy).collect();
+    let number = known.last().unwrap().number + 1;
+    let sql = "CREATE TABLE half (x); CREATE TABLE half (x);";
+    known.push(Migration { number, name: "broken", sql });
     let place = Place::File(file.clone());
-    let error = SqliteStore::open(&place, &[first, second], &[], 1).err().unwrap().to_string();
-    assert!(error.contains("migration 2 (broken)"), "{error}");
+    let error = SqliteStore::open(&place, &known, &[], 1).err().unwrap().to_string();
+    assert!(error.contains(&format!("migration {number} (broken)")), "{error}");
     let c = Connection::open(&file).unwrap();
     let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
     assert_eq!(c.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 0);

@@ -2,6 +2,9 @@
 //!
 //! The ID token and the userinfo endpoint say the same (OpenID Connect Core 1.0 section 5.4).
 
+use super::client::Client;
+use super::scope::{self, Scope};
+use crate::store::AccountRecord;
 use chrono::DateTime;
 use openidconnect::core::CoreGenderClaim;
 use openidconnect::{
@@ -10,11 +13,6 @@ use openidconnect::{
     SubjectIdentifier, UserInfoClaims,
 };
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
-
-use super::client::Client;
-use super::scope::{self, Scope};
-use crate::store::{AccountId, AccountRecord};
 
 /// Claims about groups and roles; not standardised, but named alike by all larger providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,38 +30,46 @@ impl AdditionalClaims for GroupClaims {}
 /// The answer of the userinfo endpoint.
 pub type UserInfo = UserInfoClaims<GroupClaims, CoreGenderClaim>;
 
-/// The subject identifier under which this client knows the account.
+/// The standard claims that `scope` grants, without those that `client` is not told.
 #[must_use]
-pub fn subject(account: AccountId) -> SubjectIdentifier {
-    SubjectIdentifier::new(account.to_string())
-}
-
-/// The account that a subject identifier stands for; the inverse of [`subject`].
-#[must_use]
-pub fn account_of_subject(subject: &str) -> Option<AccountId> {
-    Uuid::try_parse(subject).ok().map(AccountId)
-}
-
-/// The standard claims that `scope` grants.
-#[must_use]
-pub fn standard_claims(account: &AccountRecord, scope: &Scope) -> StandardClaims<CoreGenderClaim> {
-    let mut claims = StandardClaims::new(subject(account.id));
+pub fn standard_claims(
+    account: &AccountRecord,
+    subject: &SubjectIdentifier,
+    client: &Client,
+    scope: &Scope,
+) -> StandardClaims<CoreGenderClaim> {
+    let mut claims = StandardClaims::new(subject.clone());
+    let told =
+        |claim: &str, value: Option<&String>| value.filter(|_| client.is_told(claim)).cloned();
     if scope.contains(scope::PROFILE) {
+        let name = full_name(account);
+        let updated_at = DateTime::from_timestamp(account.updated_at.seconds(), 0);
         claims = claims
-            .set_preferred_username(Some(EndUserUsername::new(account.username.clone())))
-            .set_name(Some(plain(EndUserName::new(full_name(account)))))
-            .set_given_name(account.first_name.clone().map(EndUserGivenName::new).map(plain))
-            .set_family_name(account.last_name.clone().map(EndUserFamilyName::new).map(plain))
-            .set_nickname(account.nickname.clone().map(EndUserNickname::new).map(plain))
-            .set_locale(account.locale.clone().map(LanguageTag::new))
-            .set_updated_at(DateTime::from_timestamp(account.updated_at.seconds(), 0));
+            .set_preferred_username(
+                told("preferred_username", Some(&account.username)).map(EndUserUsername::new),
+            )
+            .set_name(told("name", Some(&name)).map(EndUserName::new).map(plain))
+            .set_given_name(
+                told("given_name", account.first_name.as_ref())
+                    .map(EndUserGivenName::new)
+                    .map(plain),
+            )
+            .set_family_name(
+                told("family_name", account.last_name.as_ref())
+                    .map(EndUserFamilyName::new)
+                    .map(plain),
+            )
+            .set_nickname(
+                told("nickname", account.nickname.as_ref()).map(EndUserNickname::new).map(plain),
+            )
+            .set_locale(told("locale", account.locale.as_ref()).map(LanguageTag::new))
+            .set_updated_at(updated_at.filter(|_| client.is_told("updated_at")));
     }
     if scope.contains(scope::EMAIL)
-        && let Some(email) = &account.email
+        && let Some(email) = told("email", account.email.as_ref())
     {
-        claims = claims
-            .set_email(Some(EndUserEmail::new(email.clone())))
-            .set_email_verified(Some(account.email_verified));
+        let verified = client.is_told("email_verified").then_some(account.email_verified);
+        claims = claims.set_email(Some(EndUserEmail::new(email))).set_email_verified(verified);
     }
     claims
 }
@@ -75,13 +81,24 @@ pub fn group_claims(account: &AccountRecord, client: &Client, scope: &Scope) -> 
         return GroupClaims::default();
     }
     let told = account.groups.iter().filter(|group| client.is_told_group(group)).cloned();
-    GroupClaims { groups: Some(told.collect()), roles: Some(account.roles.clone()) }
+    GroupClaims {
+        groups: client.is_told("groups").then(|| told.collect()),
+        roles: client.is_told("roles").then(|| account.roles.clone()),
+    }
 }
 
 /// The answer of the userinfo endpoint.
 #[must_use]
-pub fn userinfo(account: &AccountRecord, client: &Client, scope: &Scope) -> UserInfo {
-    UserInfoClaims::new(standard_claims(account, scope), group_claims(account, client, scope))
+pub fn userinfo(
+    account: &AccountRecord,
+    subject: &SubjectIdentifier,
+    client: &Client,
+    scope: &Scope,
+) -> UserInfo {
+    UserInfoClaims::new(
+        standard_claims(account, subject, client, scope),
+        group_claims(account, client, scope),
+    )
 }
 
 fn full_name(account: &AccountRecord) -> String {
@@ -101,10 +118,14 @@ fn plain<T>(value: T) -> LocalizedClaim<T> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::clock::Timestamp;
     use crate::handoff::client::ClientSettings;
     use crate::handoff::client::tests::{confidential, settings};
+    use crate::handoff::subject;
+    use crate::store::AccountId;
 
     pub(crate) fn account() -> AccountRecord {
         let at = Timestamp::from_seconds(1_763_000_000);
@@ -135,7 +156,9 @@ pub(crate) mod tests {
 
     fn told(scope: &str, client: ClientSettings) -> serde_json::Value {
         let scope = Scope::parse(scope).unwrap();
-        serde_json::to_value(userinfo(&account(), &confidential(client), &scope)).unwrap()
+        let (account, client) = (account(), confidential(client));
+        let subject = subject::public(account.id);
+        serde_json::to_value(userinfo(&account, &subject, &client, &scope)).unwrap()
     }
 
     #[test]
@@ -169,7 +192,9 @@ pub(crate) mod tests {
     fn no_address_means_no_claim_about_one() {
         let account = AccountRecord { email: None, email_verified: false, ..account() };
         let scope = Scope::parse("openid email").unwrap();
-        let claims = serde_json::to_value(standard_claims(&account, &scope)).unwrap();
+        let (subject, client) = (subject::public(account.id), confidential(settings("chat")));
+        let claims = standard_claims(&account, &subject, &client, &scope);
+        let claims = serde_json::to_value(claims).unwrap();
         assert_eq!(claims.as_object().unwrap().len(), 1);
     }
 
@@ -181,9 +206,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn subjects_lead_back_to_accounts() {
-        let id = account().id;
-        assert_eq!(account_of_subject(subject(id).as_str()), Some(id));
-        assert_eq!(account_of_subject("alice"), None);
+    fn a_client_is_told_its_claims_only() {
+        let claims = |list: &[&str]| ClientSettings {
+            claims: Some(list.iter().map(|name| (*name).to_owned()).collect()),
+            ..settings("chat")
+        };
+        let sub = Uuid::from_u128(42).to_string();
+        let all = "openid profile email groups";
+        assert_eq!(
+            told(all, claims(&["name", "email", "roles"])),
+            serde_json::json!({
+                "sub": sub, "name": "Alice Archer", "email": "alice@example.com",
+                "roles": ["member"],
+            })
+        );
+        assert_eq!(told("openid", claims(&["email"])), serde_json::json!({ "sub": sub }));
     }
 }

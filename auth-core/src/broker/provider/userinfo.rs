@@ -27,6 +27,7 @@ impl Provider {
         if !scope.contains(scope::OPENID) {
             return Err(OAuthError::insufficient_scope("the scope openid was not granted"));
         }
-        Ok(claims::userinfo(&status.account, &client, &scope))
+        let subject = self.subject(&client, status.account.id).await?;
+        Ok(claims::userinfo(&status.account, &subject, &client, &scope))
     }
 }

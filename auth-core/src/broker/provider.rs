@@ -7,16 +7,23 @@
 
 mod account_recheck;
 mod authorize;
+mod bearer;
 mod client_commands;
 mod client_directory;
 mod client_login;
+mod device;
 mod error;
+mod forward_auth;
 mod introspect;
 mod key_cabinet;
 mod key_commands;
+mod logout;
+mod pushed_request;
 mod redeem;
 mod refresh;
 mod revoke;
+mod session_api;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -30,8 +37,11 @@ use url::Url;
 pub use account_recheck::{AccountRecheck, RecheckVerdict};
 pub use authorize::{AuthorizationFailure, AuthorizationOutcome};
 pub use client_commands::{ClientCommandError, ClientListing, ClientSource};
+pub use device::{DeviceLookup, DevicePrompt};
 pub use error::ProviderError;
+pub use forward_auth::{ForwardAuthAnswer, ForwardAuthSession};
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
+pub use session_api::{ExchangedSession, SessionApiError};
 
 use crate::audit::AuditRecord;
 use crate::clock::{Clock, Timestamp};
@@ -41,7 +51,7 @@ use crate::handoff::client_session::SessionLengths;
 use crate::handoff::discovery::{self, BrokerMetadata};
 use crate::handoff::issuer::Issuer;
 use crate::handoff::signing_key_set::RotationPolicy;
-use crate::key_ring::KeyRing;
+use crate::key_ring::{HashKey, KeyRing};
 use crate::random::Random;
 use crate::store::{SessionId, Store};
 use client_directory::ClientDirectory;
@@ -89,6 +99,8 @@ pub struct Provider {
     session_lengths: SessionLengths,
     rotation: RotationPolicy,
     recheck: Option<Arc<dyn AccountRecheck>>,
+    /// Opened at its first use: it never changes.
+    hash_key: tokio::sync::OnceCell<HashKey>,
 }
 
 impl Provider {
@@ -117,6 +129,7 @@ impl Provider {
             session_lengths: settings.session_lengths,
             rotation: settings.rotation,
             recheck: None,
+            hash_key: tokio::sync::OnceCell::new(),
         })
     }
 

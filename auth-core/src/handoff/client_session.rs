@@ -39,7 +39,13 @@ impl SessionLengths {
     /// How long a session of `client` lasts.
     #[must_use]
     pub fn of(&self, client: &Client) -> Duration {
-        client.settings().session_lifetime.unwrap_or(match client.settings().session_kind {
+        self.of_kind(client, client.settings().session_kind)
+    }
+
+    /// How long a session of this kind at `client` lasts.
+    #[must_use]
+    pub fn of_kind(&self, client: &Client, kind: SessionKind) -> Duration {
+        client.settings().session_lifetime.unwrap_or(match kind {
             SessionKind::Web => self.web,
             SessionKind::Mobile => self.mobile,
             SessionKind::Desktop => self.desktop,
@@ -80,6 +86,21 @@ pub fn open(
         revoked_at: None,
         revoked_reason: None,
     }
+}
+
+/// The access token that stands for a session as long as it lives, for clients whose protocol
+/// knows no other.
+#[must_use]
+pub fn bearer(session: &SessionRecord, random: &dyn Random, now: Timestamp) -> (Token, TokenIssue) {
+    let token = Token::generate(random);
+    let access = AccessTokenRecord {
+        hash: token.hash(),
+        session: session.id,
+        scope: session.scope.clone(),
+        created_at: now,
+        expires_at: session.expires_at,
+    };
+    (token, TokenIssue { access, refresh: None })
 }
 
 /// Fresh tokens for a client, beside what the store keeps of them.

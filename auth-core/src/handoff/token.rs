@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::device;
 use super::oauth_error::{OAuthError, OAuthErrorCode};
 use super::parameters::Parameters;
 use super::scope::Scope;
@@ -30,6 +31,11 @@ pub enum Grant<'a> {
         /// A narrower scope for the new access token.
         scope: Option<Scope>,
     },
+    /// A device code, RFC 8628 section 3.4.
+    DeviceCode {
+        /// The code.
+        code: Token,
+    },
 }
 
 impl<'a> Grant<'a> {
@@ -52,9 +58,12 @@ impl<'a> Grant<'a> {
                 token: required(form, "refresh_token", "refresh_token is missing")?,
                 scope: form.get("scope").map(scope).transpose()?,
             }),
+            Some(device::GRANT_TYPE) => Ok(Self::DeviceCode {
+                code: required(form, "device_code", "device_code is missing")?,
+            }),
             Some(_) => Err(OAuthError::new(
                 OAuthErrorCode::UnsupportedGrantType,
-                "grant_type must be authorization_code or refresh_token",
+                "grant_type must be authorization_code, refresh_token or that of device codes",
             )),
             None => Err(OAuthError::invalid_request("grant_type is missing")),
         }

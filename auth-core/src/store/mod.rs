@@ -16,6 +16,7 @@ mod devices;
 mod enrolments;
 mod factors;
 mod identities;
+mod grants;
 mod keys;
 mod linking;
 mod logins;
@@ -38,6 +39,9 @@ pub use enrolments::{EnrolmentRecord, EnrolmentStore, GraceRule, PostponementRec
 pub use factors::{
     FactorId, FactorKind, FactorRecord, FactorRemoval, FactorStore, PasskeyOutcome, PasskeyUse,
     RecoveryCodeRecord,
+};
+pub use grants::{
+    DeviceAnswer, DeviceGrantRecord, DeviceGrantState, GrantStore, PushedRequestRecord,
 };
 pub use identities::{ClaimMap, IdentityMove, IdentityStore, PasswordChange};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
@@ -113,6 +117,7 @@ pub trait Store:
     + EnrolmentStore
     + FactorStore
     + IdentityStore
+    + GrantStore
     + KeyStore
     + LinkingStore
     + LoginStore
@@ -127,8 +132,8 @@ pub trait Store:
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Removes what has expired before `now`: logins, enrolments, codes, tokens, cookies, ended
-    /// sessions, remembered devices, replay marks, throttle rows and notes of identity providers'
-    /// sessions. Returns how many rows went. Audit events stay.
+    /// sessions, remembered devices, pushed requests, device grants, replay marks, throttle rows and
+    /// notes of identity providers' sessions. Returns how many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
     /// A run of a synchronisation is kept for 90 days after its end.

@@ -104,6 +104,8 @@ fn taken_field(constraint: &str) -> Option<&'static str> {
         "signing_keys_kid" => "kid",
         "clients_id" => "client",
         "sync_jobs_id" => "sync_job",
+        "pushed_requests_hash" => "pushed_request",
+        "device_grants_hash" | "device_grants_user_code" => "device_grant",
         _ => return None,
     })
 }
@@ -120,7 +122,10 @@ mod tests {
             include_str!("../../migrations/postgres/0003_account_claims.sql"),
             include_str!("../../migrations/postgres/0006_second_factors.sql"),
             include_str!("../../migrations/postgres/0007_upstream_sessions.sql"),
+            include_str!("../../migrations/postgres/0008_grants.sql"),
         );
+        let schema: String =
+            super::super::schema::KNOWN.iter().map(|migration| migration.sql).collect();
         // These are written by upserts or in positions of their own, so that they never collide.
         let upserted = [
             "passwords_account",

@@ -23,6 +23,7 @@ mod devices;
 mod enrolments;
 mod error;
 mod factors;
+mod grants;
 mod keys;
 mod linking;
 mod listener;

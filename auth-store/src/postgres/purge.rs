@@ -54,13 +54,15 @@ macro_rules! remove_sessions {
 
 /// Removes what has expired up to `now`.
 pub(super) async fn purge(database: &Database, now: Timestamp) -> Result<u64, StoreError> {
-    const AT_ONCE: [&str; 9] = [
+    const AT_ONCE: [&str; 11] = [
         remove_expired!("access_tokens", "hash"),
         remove_expired!("refresh_tokens", "hash"),
         remove_expired!("logins", "handle"),
         remove_expired!("enrolments", "handle"),
         remove_expired!("devices", "token"),
         remove_expired!("cookies", "id_hash"),
+        remove_expired!("pushed_requests", "hash"),
+        remove_expired!("device_grants", "hash"),
         remove_expired!("throttle", "key"),
         remove_expired!("replay", "scope", "key"),
         remove_expired!("upstream_sessions", "session"),

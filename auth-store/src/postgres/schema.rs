@@ -40,6 +40,11 @@ const KNOWN: &[Migration] = &[
         name: "upstream_sessions",
         sql: include_str!("../../migrations/postgres/0007_upstream_sessions.sql"),
     },
+    Migration {
+        number: 8,
+        name: "grants",
+        sql: include_str!("../../migrations/postgres/0008_grants.sql"),
+    },
 ];
 
 /// Key of the advisory lock under which migrations run ("auth" in ASCII).

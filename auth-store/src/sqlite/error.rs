@@ -56,6 +56,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("session.", "session"),
     ("login.", "login"),
     ("code.", "code"),
+    ("pushed_request.", "pushed_request"),
+    ("device_grant.", "device_grant"),
     ("access_token.", "token"),
     ("refresh_token.", "token"),
     ("factor.", "factor"),

@@ -12,6 +12,7 @@ mod enrolments;
 mod error;
 mod factors;
 mod file;
+mod grants;
 mod identities;
 mod keys;
 mod linking;

@@ -76,6 +76,14 @@ pub(super) const PURGES: &[Purge] = &[
              WHERE idle_timeout_millis > 0 AND last_seen_at + idle_timeout_millis <= ?1 LIMIT 500)",
     ),
     at_once(
+        "DELETE FROM pushed_request WHERE hash IN
+            (SELECT hash FROM pushed_request WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM device_grant WHERE hash IN
+            (SELECT hash FROM device_grant WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
         "DELETE FROM replay WHERE (scope, key) IN
             (SELECT scope, key FROM replay WHERE expires_at <= ?1 LIMIT 2000)",
     ),

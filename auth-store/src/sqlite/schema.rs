@@ -44,6 +44,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "upstream_sessions",
         sql: include_str!("../../migrations/sqlite/0007_upstream_sessions.sql"),
     },
+    Migration {
+        number: 8,
+        name: "grants",
+        sql: include_str!("../../migrations/sqlite/0008_grants.sql"),
+    },
 ];
 
 /// Named values for a schema that is about to be made.

@@ -64,6 +64,14 @@ impl Provider {
         let Some(client) = self.find_client(id).await? else {
             return Err(self.refuse_on_page(PageError::UnknownClient, None, origin, now).await);
         };
+        let pushed = match self.pushed_parameters(&parameters, &client, now).await? {
+            Ok(pushed) => pushed,
+            Err(error) => {
+                return Err(self.refuse_on_page(error, Some(&client), origin, now).await);
+            }
+        };
+        // What stands beside the reference does not count (RFC 9126 section 4).
+        let parameters = pushed.as_deref().map_or(parameters, Parameters::new);
         let request = match AuthorizationRequest::read(&parameters, &client, &self.issuer, now) {
             Ok(request) => request,
             Err(AuthorizationRefusal::Page(error)) => {
@@ -186,9 +194,13 @@ impl Provider {
         now: Timestamp,
     ) -> Result<AccountHint, ProviderError> {
         let keys = self.signing_keys(now).await?;
-        Ok(id_token::read_hint(hint, &keys, &self.issuer)
-            .filter(|read| read.audience.iter().any(|one| one == client.id()))
-            .map_or(AccountHint::Unreadable, |read| AccountHint::Account(read.account)))
+        let read = id_token::read_hint(hint, &keys, &self.issuer)
+            .filter(|read| read.audience.iter().any(|one| one == client.id()));
+        let account = match read {
+            Some(read) => self.account_of_hint(&read, client).await?,
+            None => None,
+        };
+        Ok(account.map_or(AccountHint::Unreadable, AccountHint::Account))
     }
 
     /// Of a request without a known client, which anybody can send in any number, only the log

@@ -21,6 +21,8 @@ pub(super) struct Answer<'a> {
     pub(super) session: &'a SessionRecord,
     pub(super) scope: &'a Scope,
     pub(super) nonce: Option<&'a str>,
+    /// Whether it is a refreshed one.
+    pub(super) refreshed: bool,
     pub(super) tokens: &'a IssuedTokens,
 }
 
@@ -46,6 +48,9 @@ impl Provider {
             Grant::RefreshToken { token, scope } => {
                 self.refresh(&client, &token, scope, origin, now).await
             }
+            Grant::DeviceCode { code } => {
+                self.redeem_device_code(&client, &code, origin, now).await
+            }
         }
     }
 
@@ -56,9 +61,11 @@ impl Provider {
         answer: &Answer<'_>,
         now: Timestamp,
     ) -> Result<Option<Zeroizing<String>>, ProviderError> {
-        if !answer.scope.contains(scope::OPENID) {
+        let left_out = answer.refreshed && !answer.client.wants_id_token_on_refresh();
+        if left_out || !answer.scope.contains(scope::OPENID) {
             return Ok(None);
         }
+        let subject = self.subject(answer.client, answer.account.id).await?;
         let key = self.signer(answer.client.id_token_algorithm(), now).await?;
         let more = self.store.claims(answer.account.id).await?;
         let content = IdTokenContent {
@@ -66,6 +73,7 @@ impl Provider {
             client: answer.client,
             account: answer.account,
             more: &more,
+            subject: &subject,
             session: answer.session,
             scope: answer.scope,
             nonce: answer.nonce,

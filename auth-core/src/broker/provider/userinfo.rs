@@ -28,6 +28,7 @@ impl Provider {
             return Err(OAuthError::insufficient_scope("the scope openid was not granted"));
         }
         let more = self.store.claims(status.account.id).await.map_err(ProviderError::from)?;
-        Ok(claims::userinfo(&status.account, &more, &client, &scope))
+        let subject = self.subject(&client, status.account.id).await?;
+        Ok(claims::userinfo(&status.account, &subject, &more, &client, &scope))
     }
 }

@@ -5,11 +5,11 @@ use super::response::{AuthorizationError, AuthorizationErrorCode as Code, PageEr
 use super::{AuthorizationRequest, AuthorizationResponse, Prompt, ResponseMode};
 use crate::clock::Timestamp;
 use crate::handoff::acr::AuthenticationContext;
-use crate::handoff::client::Client;
+use crate::handoff::client::{Client, ClientKind};
 use crate::handoff::issuer::Issuer;
 use crate::handoff::parameters::Parameters;
 use crate::handoff::pkce;
-use crate::handoff::scope::Scope;
+use crate::handoff::scope::{self, Scope};
 
 const LONGEST_STATE: usize = 4096;
 const LONGEST_NONCE: usize = 1024;
@@ -166,7 +166,12 @@ fn refuse_unsupported(parameters: &Parameters<'_>) -> Result<(), AuthorizationEr
 
 fn scope(parameters: &Parameters<'_>, client: &Client) -> Result<Scope, AuthorizationError> {
     let error = |description| AuthorizationError::new(Code::InvalidScope, description);
-    let asked = Scope::parse(parameters.get("scope").unwrap_or_default())
+    let default = match client.kind() {
+        // Its protocol knows no scope: what it is told is settled by the administrator.
+        ClientKind::SessionApi => scope::SUPPORTED.join(" "),
+        _ => String::new(),
+    };
+    let asked = Scope::parse(parameters.get("scope").unwrap_or(&default))
         .ok_or(error("scope holds a character that is not allowed"))?;
     // Values that are not understood are left out (OpenID Connect Core 1.0 section 3.1.2.1).
     let granted = client.narrow_scope(&asked);

@@ -80,6 +80,9 @@ pub enum PageError {
     /// It is none of the client's redirect URIs.
     #[error("the address to return to is not one of the application's")]
     WrongRedirectUri,
+    /// `request_uri` names a pushed request that is of another client, used or expired.
+    #[error("the request was used already or has expired")]
+    NoPushedRequest,
     /// `state` is repeated or longer than 4 KiB, so it cannot be returned as it came.
     #[error("the request is malformed")]
     BadState,
@@ -94,6 +97,7 @@ impl PageError {
             Self::UnknownClient => "client_unknown",
             Self::NoRedirectUri => "redirect_uri_missing",
             Self::WrongRedirectUri => "redirect_uri_mismatch",
+            Self::NoPushedRequest => "pushed_request_unknown",
             Self::BadState => "state_malformed",
         }
     }

@@ -16,6 +16,7 @@ mod enrolments;
 mod factor_races;
 mod factors;
 mod given;
+mod grants;
 mod identities;
 mod interleaving;
 mod keys;
@@ -132,6 +133,7 @@ fn all_cases() -> Vec<Case> {
         keys::cases(),
         throttle::cases(),
         replay::cases(),
+        grants::cases(),
         audit::cases(),
         purge::cases(),
         purge_sessions::cases(),

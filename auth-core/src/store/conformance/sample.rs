@@ -9,7 +9,8 @@ use crate::audit::{AuditRecord, Outcome};
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
 use crate::store::{
-    AccessTokenRecord, AccountId, AccountRecord, ClientRecord, CodeRecord, CookieRecord, DeviceId,
+    AccessTokenRecord, AccountId, AccountRecord, ClientRecord, CodeRecord, CookieRecord,
+    DeviceGrantRecord, DeviceGrantState, DeviceId, PushedRequestRecord,
     DeviceRecord, EnrolmentRecord, FactorId, FactorKind, FactorRecord, IdentityRecord, LoginRecord,
     PasswordRecord, RefreshTokenRecord, SessionId, SessionRecord, SigningKeyRecord,
 };
@@ -202,6 +203,33 @@ pub(super) fn refresh_token(
         created_at: at(ISSUED + 5),
         expires_at: at(ISSUED + 20 * DAY),
         used_at: None,
+    }
+}
+
+/// A pushed request that expires a minute after [`ISSUED`].
+pub(super) fn pushed_request(n: u32) -> PushedRequestRecord {
+    PushedRequestRecord {
+        hash: hash("pushed request", n),
+        client: format!("chat-{n}"),
+        parameters: format!("[[\"scope\",\"openid\"],[\"state\",\"Zoë {n}\"]]"),
+        created_at: at(ISSUED),
+        expires_at: at(ISSUED + 60),
+    }
+}
+
+/// A device grant without an answer that expires ten minutes after [`ISSUED`].
+pub(super) fn device_grant(n: u32) -> DeviceGrantRecord {
+    DeviceGrantRecord {
+        hash: hash("device code", n),
+        user_code: hash("user code", n),
+        client: format!("tool-{n}"),
+        scope: format!("openid scope-{n}"),
+        ip: Some(format!("2001:db8::{n:x}")),
+        user_agent: Some(format!("Tool/{n}")),
+        state: DeviceGrantState::Pending,
+        created_at: at(ISSUED),
+        expires_at: at(ISSUED + 600),
+        polled_at: Some(at(ISSUED + 10)),
     }
 }
 

@@ -10,6 +10,7 @@ mod devices;
 mod enrolments;
 mod factors;
 mod identities;
+mod grants;
 mod keys;
 mod linking;
 mod logins;
@@ -28,7 +29,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientRecord, CodeRecord,
-    CookieRecord, DeviceRecord, EnrolmentRecord, FactorId, FactorRecord, IdentityRecord,
+    CookieRecord, DeviceGrantRecord, DeviceRecord, EnrolmentRecord, FactorId, FactorRecord,
+    IdentityRecord, PushedRequestRecord,
     LoginRecord, PasswordRecord, PostponementRecord, SessionId,
     SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
     UpstreamSessionRecord,
@@ -77,6 +79,8 @@ struct State {
     codes: HashMap<TokenHash, CodeRecord>,
     access_tokens: HashMap<TokenHash, AccessTokenRecord>,
     refresh_tokens: HashMap<TokenHash, RefreshRow>,
+    pushed_requests: HashMap<TokenHash, PushedRequestRecord>,
+    device_grants: HashMap<TokenHash, DeviceGrantRecord>,
     factors: BTreeMap<FactorId, FactorRecord>,
     recovery_codes: HashMap<AccountId, HashSet<[u8; 32]>>,
     enrolments: HashMap<TokenHash, EnrolmentRecord>,

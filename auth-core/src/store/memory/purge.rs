@@ -23,6 +23,8 @@ impl State {
         gone += remove(&mut self.devices, |device| device.expires_at <= now);
         gone += remove(&mut self.cookies, |cookie| cookie.expires_at <= now);
         gone += remove(&mut self.codes, |code| code.expires_at + KEPT <= now);
+        gone += remove(&mut self.pushed_requests, |request| request.expires_at <= now);
+        gone += remove(&mut self.device_grants, |grant| grant.expires_at <= now);
         gone += remove(&mut self.seen, |expires_at| *expires_at <= now);
         gone += remove(&mut self.counters, |counter| counter.until <= now);
         let before = self.upstream_sessions.len();

@@ -11,6 +11,7 @@ mod client_commands;
 mod client_directory;
 mod client_login;
 mod error;
+mod gitlab;
 mod introspect;
 mod key_cabinet;
 mod key_commands;
@@ -31,6 +32,7 @@ pub use account_recheck::{AccountRecheck, RecheckVerdict};
 pub use authorize::{AuthorizationFailure, AuthorizationOutcome};
 pub use client_commands::{ClientCommandError, ClientListing, ClientSource};
 pub use error::ProviderError;
+pub use gitlab::GitlabIdentity;
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
 
 use crate::audit::AuditRecord;

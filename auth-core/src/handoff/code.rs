@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::client::Client;
+use super::gitlab::EmailProblem;
 use super::pkce;
 use crate::clock::Timestamp;
 use crate::store::{AccountRecord, CodeRecord, SessionId, SessionRecord};
@@ -42,6 +43,14 @@ pub enum CodeRefusal {
     AccountInactive,
     /// The browser session ended.
     SessionEnded,
+    /// The account lost the e-mail address that the client needs.
+    Email(EmailProblem),
+}
+
+impl From<EmailProblem> for CodeRefusal {
+    fn from(problem: EmailProblem) -> Self {
+        Self::Email(problem)
+    }
 }
 
 impl CodeRefusal {
@@ -58,6 +67,7 @@ impl CodeRefusal {
             Self::WrongVerifier => "code_verifier_wrong",
             Self::AccountInactive => "account_inactive",
             Self::SessionEnded => "session_ended",
+            Self::Email(problem) => problem.as_str(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod account;
 mod assets;
 mod authorize;
 mod content_policy;
+mod gitlab;
 mod health;
 mod login;
 mod provider;
@@ -34,6 +35,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/logout", get(account::confirm_logout).post(account::logout))
         .route("/account", get(account::show))
         .route("/account/sessions", get(account::sessions).post(account::end_sessions))
+        .route("/oauth/authorize", get(authorize::gitlab))
         .route("/oauth2/authorize", get(authorize::by_query).post(authorize::by_form))
         .layer(browser_sessions(&app));
     let programs = Router::new()
@@ -43,6 +45,8 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oauth2/jwks", get(provider::jwks))
         .route("/oauth2/introspect", post(provider::introspect))
         .route("/oauth2/revoke", post(provider::revoke))
+        .route("/oauth/token", post(gitlab::token))
+        .route("/api/v4/user", get(gitlab::user))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/icon.svg", get(assets::icon));

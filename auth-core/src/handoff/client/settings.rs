@@ -22,6 +22,19 @@ pub enum ClientKind {
     /// OpenID Connect.
     #[default]
     Oidc,
+    /// The OAuth provider of GitLab, as Mattermost and others speak it.
+    Gitlab,
+}
+
+impl ClientKind {
+    /// The word in settings and listings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Oidc => "oidc",
+            Self::Gitlab => "gitlab",
+        }
+    }
 }
 
 /// How a confidential client presents its secret, as registered with IANA.
@@ -116,6 +129,9 @@ pub struct ClientSettings {
     /// A session ends after so long without use; default never.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration_text")]
     pub session_idle_timeout: Option<Duration>,
+    /// Where logout tokens are posted, OpenID Connect Back-Channel Logout 1.0 section 2.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
 }
 
 impl ClientSettings {
@@ -146,6 +162,14 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
     if settings.redirect_uris.is_empty() {
         return fail("redirect_uris", "give at least one".to_owned());
     }
+    if settings.kind == ClientKind::Gitlab {
+        check_gitlab(settings)?;
+    }
+    if let Some(uri) = &settings.backchannel_logout_uri
+        && let Err(problem) = redirect_uri::check(uri, false)
+    {
+        return fail("backchannel_logout_uri", format!("{uri:?} {problem}"));
+    }
     for (key, uris) in [
         ("redirect_uris", &settings.redirect_uris),
         ("post_logout_redirect_uris", &settings.post_logout_redirect_uris),
@@ -165,6 +189,33 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
         return fail("connectors", "lets nobody in: name one, or remove the line".to_owned());
     }
     check_lifetimes(settings)
+}
+
+/// GitLab's protocol has one way to authenticate, one scope of use here, and no logout token.
+fn check_gitlab(settings: &ClientSettings) -> Result<(), ClientError> {
+    let fail = |key: &'static str, problem: &str| {
+        Err(ClientError { client: settings.id.clone(), key, problem: problem.to_owned() })
+    };
+    if settings.is_public() {
+        return fail("public", "a client of kind gitlab has a secret: remove the line");
+    }
+    let method = settings.token_endpoint_auth_method;
+    if method.is_some_and(|method| method != TokenEndpointAuthMethod::ClientSecretPost) {
+        return fail(
+            "token_endpoint_auth_method",
+            "a client of kind gitlab sends its secret in the form: remove the line",
+        );
+    }
+    if settings.scopes.is_some() {
+        return fail("scopes", "a client of kind gitlab is granted read_user: remove the line");
+    }
+    if settings.backchannel_logout_uri.is_some() {
+        return fail(
+            "backchannel_logout_uri",
+            "is for clients of kind oidc: a client of kind gitlab knows no logout token",
+        );
+    }
+    Ok(())
 }
 
 fn check_lifetimes(settings: &ClientSettings) -> Result<(), ClientError> {

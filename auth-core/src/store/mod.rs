@@ -10,12 +10,14 @@
 
 mod accounts;
 mod audit;
+mod client_accounts;
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
 mod factors;
 mod keys;
 mod logins;
 pub mod memory;
+pub mod outbox;
 mod replay;
 mod sessions;
 mod throttle;
@@ -27,9 +29,14 @@ pub use accounts::{
     AccountId, AccountPage, AccountRecord, AccountStore, IdentityRecord, NewAccount, PasswordRecord,
 };
 pub use audit::{AuditEntry, AuditQuery, AuditStore};
+pub use client_accounts::{ClientAccountRecord, ClientAccountStore};
 pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeRecord};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
 pub use logins::{LoginCompletion, LoginRecord, LoginStore};
+pub use outbox::{
+    DeliveryOutcome, DeliveryRecord, NewDelivery, OutboxEventKind, OutboxEventRecord, OutboxLease,
+    OutboxLoad, OutboxStore,
+};
 pub use replay::ReplayStore;
 pub use sessions::{
     CookieRecord, Revocation, RevocationScope, SessionFilter, SessionId, SessionRecord,
@@ -87,9 +94,11 @@ pub enum StoreError {
 pub trait Store:
     AccountStore
     + AuditStore
+    + ClientAccountStore
     + FactorStore
     + KeyStore
     + LoginStore
+    + OutboxStore
     + ReplayStore
     + SessionStore
     + ThrottleStore
@@ -99,7 +108,7 @@ pub trait Store:
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Removes what has expired before `now`: logins, codes, tokens, cookies, ended sessions,
-    /// replay marks and throttle rows. Returns how many rows went. Audit events stay.
+    /// replay marks, throttle rows, and events and deliveries of the outbox. Returns how many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
     /// A client session does not end because the browser session that it came from expired.

@@ -100,6 +100,8 @@ fn taken_field(constraint: &str) -> Option<&'static str> {
         "access_tokens_hash" | "refresh_tokens_hash" => "token",
         "signing_keys_kid" => "kid",
         "clients_id" => "client",
+        "client_accounts_username" => "username",
+        "client_accounts_remote" => "remote_id",
         _ => return None,
     })
 }
@@ -110,7 +112,10 @@ mod tests {
 
     #[test]
     fn every_unique_constraint_of_the_schema_has_a_field() {
-        let schema = include_str!("../../migrations/postgres/0001_initial.sql");
+        let schema = concat!(
+            include_str!("../../migrations/postgres/0001_initial.sql"),
+            include_str!("../../migrations/postgres/0005_outbox.sql"),
+        );
         // These are written by upserts or in positions of their own, so that they never collide.
         let upserted = [
             "passwords_account",
@@ -119,6 +124,11 @@ mod tests {
             "throttle_key",
             "replay_key",
             "audit_sequence",
+            "outbox_events_sequence",
+            "outbox_events_position",
+            "outbox_deliveries_id",
+            "outbox_lease_id",
+            "client_accounts_key",
         ];
         let words: Vec<&str> = schema.split_whitespace().collect();
         let mut seen = 0;

@@ -14,11 +14,18 @@ use crate::Found;
 use crate::migration::{Applied, Migration, plan};
 
 /// What this program carries.
-const KNOWN: &[Migration] = &[Migration {
-    number: 1,
-    name: "initial",
-    sql: include_str!("../../migrations/postgres/0001_initial.sql"),
-}];
+const KNOWN: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "initial",
+        sql: include_str!("../../migrations/postgres/0001_initial.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "outbox",
+        sql: include_str!("../../migrations/postgres/0005_outbox.sql"),
+    },
+];
 
 /// Key of the advisory lock under which migrations run ("auth" in ASCII).
 const LOCK: i64 = 0x6175_7468;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::columns::{Columns, Param, limit, session, sessions};
 use super::connection::Connection;
 use super::listener::ALL;
+use super::outbox::all_sessions_ended;
 use super::{PostgresStore, audit};
 
 macro_rules! select_session {
@@ -189,6 +190,13 @@ impl SessionStore for PostgresStore {
             }
             RevocationScope::Session(id) => end_session(&mut connection, id, at, &reason).await?,
         };
+        match scope {
+            RevocationScope::Session(_) => {}
+            RevocationScope::Account(account) => {
+                all_sessions_ended(&mut connection, Some(account), at, &reason).await?;
+            }
+            RevocationScope::All => all_sessions_ended(&mut connection, None, at, &reason).await?,
+        }
         audit::insert(&mut connection, &audit).await?;
         // Whoever had ended them before has told it.
         if !ended.is_empty() {

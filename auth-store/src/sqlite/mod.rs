@@ -6,12 +6,14 @@
 
 mod accounts;
 mod audit;
+mod client_accounts;
 mod error;
 mod factors;
 mod file;
 mod identities;
 mod keys;
 mod logins;
+mod outbox;
 mod purge;
 mod reader;
 mod replay;

@@ -6,9 +6,11 @@
 
 mod accounts;
 mod audit;
+mod client_accounts;
 mod factors;
 mod keys;
 mod logins;
+mod outbox;
 mod purge;
 mod replay;
 mod sessions;
@@ -21,12 +23,13 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
-    CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
-    SessionRecord, SigningKeyRecord, Store, StoreError,
+    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientAccountRecord, ClientRecord,
+    CodeRecord, CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord,
+    SessionId, SessionRecord, SigningKeyRecord, Store, StoreError,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
+use outbox::Outbox;
 use throttle::Counter;
 use tokens::RefreshRow;
 
@@ -73,6 +76,9 @@ struct State {
     seen: HashMap<(String, TokenHash), Timestamp>,
     trail: Vec<AuditEntry>,
     last_sequence: i64,
+    /// By client and account.
+    client_accounts: BTreeMap<(String, AccountId), ClientAccountRecord>,
+    outbox: Outbox,
 }
 
 impl MemoryStore {

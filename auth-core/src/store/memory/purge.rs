@@ -20,6 +20,7 @@ impl State {
         gone += remove(&mut self.codes, |code| code.expires_at + KEPT <= now);
         gone += remove(&mut self.seen, |expires_at| *expires_at <= now);
         gone += remove(&mut self.counters, |counter| counter.until <= now);
+        gone += self.outbox.purge(now);
         gone += remove_ended(&mut self.sessions, now);
         let sessions = &self.sessions;
         gone += remove(&mut self.access_tokens, |token| {

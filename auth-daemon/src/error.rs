@@ -209,7 +209,8 @@ impl Audience {
             .and_then(|accept| accept.to_str().ok())
             .is_some_and(|accept| accept.contains("text/html"));
         let path = request.uri().path();
-        if path.starts_with("/oauth2/") && path != "/oauth2/authorize" {
+        let is_oauth = path.starts_with("/oauth2/") || path.starts_with("/oauth/");
+        if (is_oauth && !path.ends_with("/authorize")) || path == "/api/v4/user" {
             return Self::RelyingParty;
         }
         if wants_page && !is_for_program(request.uri().path()) {

@@ -14,6 +14,7 @@ mod client_login;
 mod device;
 mod error;
 mod forward_auth;
+mod gitlab;
 mod introspect;
 mod key_cabinet;
 mod key_commands;
@@ -40,6 +41,7 @@ pub use client_commands::{ClientCommandError, ClientListing, ClientSource};
 pub use device::{DeviceLookup, DevicePrompt};
 pub use error::ProviderError;
 pub use forward_auth::{ForwardAuthAnswer, ForwardAuthSession};
+pub use gitlab::GitlabIdentity;
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
 pub use session_api::{ExchangedSession, SessionApiError};
 

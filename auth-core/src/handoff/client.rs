@@ -27,6 +27,9 @@ use super::signing_key::SigningAlgorithm;
 /// How long an access token lives where the client says nothing.
 pub const DEFAULT_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
+/// The same for a client of kind gitlab: it makes its one call right after it got the token.
+pub const GITLAB_ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+
 /// How a client proves who it is, RFC 6749 section 2.3.
 #[derive(Debug)]
 pub enum ClientAuthentication {
@@ -98,8 +101,12 @@ impl Client {
                 return Err(error("secret", "a public client has none: remove it, or `public`"));
             }
             (false, Some(secret)) if !secret.expose().is_empty() => {
+                let method = match settings.kind {
+                    ClientKind::Gitlab => Some(TokenEndpointAuthMethod::ClientSecretPost),
+                    _ => settings.token_endpoint_auth_method,
+                };
                 let secret = SecretDigest::of(&secret);
-                ClientAuthentication::Secret { secret, method: settings.token_endpoint_auth_method }
+                ClientAuthentication::Secret { secret, method }
             }
             (false, _) => {
                 return Err(error(
@@ -219,6 +226,9 @@ impl Client {
     /// Whether it may be granted this scope value.
     #[must_use]
     pub fn allows_scope(&self, value: &str) -> bool {
+        if self.kind() == ClientKind::Gitlab {
+            return value == scope::READ_USER;
+        }
         match &self.settings.scopes {
             Some(allowed) => allowed.iter().any(|one| one == value),
             None => scope::SUPPORTED.contains(&value),
@@ -246,7 +256,10 @@ impl Client {
     /// How long its access and ID tokens live.
     #[must_use]
     pub fn access_token_lifetime(&self) -> Duration {
-        self.settings.access_token_lifetime.unwrap_or(DEFAULT_ACCESS_TOKEN_LIFETIME)
+        self.settings.access_token_lifetime.unwrap_or(match self.kind() {
+            ClientKind::Gitlab => GITLAB_ACCESS_TOKEN_LIFETIME,
+            _ => DEFAULT_ACCESS_TOKEN_LIFETIME,
+        })
     }
 
     /// Judges what a caller presented as this client. `Some` is a mark that has to be seen for the

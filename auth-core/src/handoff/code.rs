@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::client::Client;
+use super::gitlab::EmailProblem;
 use super::pkce;
 use crate::clock::Timestamp;
 use crate::store::{AccountRecord, CodeRecord, SessionId, SessionRecord};
@@ -46,6 +47,14 @@ pub enum CodeRefusal {
     SessionEnded,
     /// The person is in none of the groups that the client lets in.
     Groups,
+    /// The account lost the e-mail address that the client needs.
+    Email(EmailProblem),
+}
+
+impl From<EmailProblem> for CodeRefusal {
+    fn from(problem: EmailProblem) -> Self {
+        Self::Email(problem)
+    }
 }
 
 impl CodeRefusal {
@@ -64,6 +73,7 @@ impl CodeRefusal {
             Self::AccountInactive => "account_inactive",
             Self::SessionEnded => "session_ended",
             Self::Groups => "group_not_allowed",
+            Self::Email(problem) => problem.as_str(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! and what the store said ([`code`], [`refresh`], [`introspection`]), and answered. Loading and
 //! saving is done by [`crate::broker::provider`]. Specifications: RFC 6749 and 9700 (OAuth),
 //! OpenID Connect Core 1.0, RFC 7636 (PKCE), 7009 (revocation), 7662 (introspection), 9207 (`iss`).
+//! [`gitlab`] is the same hand-off as GitLab's OAuth provider does it.
 
 pub mod acr;
 pub mod authorization;
@@ -15,6 +16,7 @@ pub mod code;
 pub mod device;
 pub mod discovery;
 pub mod forward_auth;
+pub mod gitlab;
 pub mod id_token;
 pub mod introspection;
 pub mod issuer;

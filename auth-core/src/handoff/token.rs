@@ -9,6 +9,7 @@ use super::device;
 use super::oauth_error::{OAuthError, OAuthErrorCode};
 use super::parameters::Parameters;
 use super::scope::Scope;
+use crate::clock::Timestamp;
 use crate::secret::Token;
 
 /// What a client wants tokens for.
@@ -111,6 +112,8 @@ pub struct TokenResponse {
     pub id_token: Option<Zeroizing<String>>,
     /// What was granted.
     pub scope: Scope,
+    /// When it was issued, for clients of kind gitlab, whose provider says so.
+    pub created_at: Option<Timestamp>,
 }
 
 impl TokenResponse {
@@ -126,6 +129,9 @@ impl TokenResponse {
         if let Some(members) = body.as_object_mut() {
             if let Some(token) = &self.refresh_token {
                 members.insert("refresh_token".to_owned(), Value::from(token.expose()));
+            }
+            if let Some(at) = self.created_at {
+                members.insert("created_at".to_owned(), Value::from(at.seconds()));
             }
             if let Some(token) = &self.id_token {
                 members.insert("id_token".to_owned(), Value::from(token.as_str()));
@@ -195,6 +201,7 @@ mod tests {
             refresh_token: Some(Token::generate(&random)),
             id_token: Some(Zeroizing::new("a.b.c".to_owned())),
             scope: Scope::parse("openid").unwrap(),
+            created_at: None,
         };
         let body: Value = serde_json::from_str(&response.body()).unwrap();
         assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(599)));
@@ -203,5 +210,9 @@ mod tests {
         response.id_token = None;
         let body: Value = serde_json::from_str(&response.body()).unwrap();
         assert!(body.get("refresh_token").is_none() && body.get("id_token").is_none());
+        assert!(body.get("created_at").is_none());
+        response.created_at = Some(Timestamp::from_millis(1_764_000_000_999));
+        let body: Value = serde_json::from_str(&response.body()).unwrap();
+        assert_eq!(body["created_at"], json!(1_764_000_000));
     }
 }

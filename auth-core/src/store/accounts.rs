@@ -142,6 +142,15 @@ pub trait AccountStore: Send + Sync {
         audit: Vec<AuditRecord>,
     ) -> Result<AccountRecord, StoreError>;
 
+    /// Makes an account with a number of the caller's choice (a site moves here from another
+    /// provider). The sequence goes on above it. `Conflict` names `numeric_id` too.
+    async fn create_numbered_account(
+        &self,
+        new: NewAccount,
+        numeric_id: i64,
+        audit: Vec<AuditRecord>,
+    ) -> Result<AccountRecord, StoreError>;
+
     /// Writes the account if the stored version equals `account.version`; the stored one is then
     /// one higher. `false` when it was changed in between or does not exist. `numeric_id` and
     /// `created_at` are never changed. A change of `active` to false revokes the account's

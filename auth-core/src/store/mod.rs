@@ -10,17 +10,19 @@
 
 mod accounts;
 mod audit;
+mod client_accounts;
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
 mod devices;
 mod enrolments;
 mod factors;
-mod identities;
 mod grants;
+mod identities;
 mod keys;
 mod linking;
 mod logins;
 pub mod memory;
+pub mod outbox;
 mod replay;
 mod sessions;
 mod sync;
@@ -34,6 +36,7 @@ pub use accounts::{
     AccountId, AccountPage, AccountRecord, AccountStore, IdentityRecord, NewAccount, PasswordRecord,
 };
 pub use audit::{AuditEntry, AuditQuery, AuditStore};
+pub use client_accounts::{ClientAccountRecord, ClientAccountStore};
 pub use devices::{DeviceId, DeviceRecord, DeviceStore};
 pub use enrolments::{EnrolmentRecord, EnrolmentStore, GraceRule, PostponementRecord};
 pub use factors::{
@@ -47,6 +50,10 @@ pub use identities::{ClaimMap, IdentityMove, IdentityStore, PasswordChange};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
 pub use linking::{LinkingStore, Unlinking};
 pub use logins::{LoginCompletion, LoginRecord, LoginStore};
+pub use outbox::{
+    DeliveryOutcome, DeliveryRecord, NewDelivery, OutboxEventKind, OutboxEventRecord, OutboxLease,
+    OutboxLoad, OutboxStore,
+};
 pub use replay::ReplayStore;
 pub use sessions::{
     CookieRecord, Revocation, RevocationScope, SessionFilter, SessionId, SessionRecord,
@@ -113,6 +120,7 @@ pub enum StoreError {
 pub trait Store:
     AccountStore
     + AuditStore
+    + ClientAccountStore
     + DeviceStore
     + EnrolmentStore
     + FactorStore
@@ -121,6 +129,7 @@ pub trait Store:
     + KeyStore
     + LinkingStore
     + LoginStore
+    + OutboxStore
     + ReplayStore
     + SessionStore
     + SyncStore
@@ -132,8 +141,9 @@ pub trait Store:
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Removes what has expired before `now`: logins, enrolments, codes, tokens, cookies, ended
-    /// sessions, remembered devices, pushed requests, device grants, replay marks, throttle rows and
-    /// notes of identity providers' sessions. Returns how many rows went. Audit events stay.
+    /// sessions, remembered devices, pushed requests, device grants, replay marks, throttle rows,
+    /// notes of identity providers' sessions, and events and deliveries of the outbox. Returns how
+    /// many rows went. Audit events stay.
     /// An ended session is kept for 24 hours after its end, a code for 24 hours after its own
     /// expiry, even when its sessions are gone: a second use has to find the session to end.
     /// A run of a synchronisation is kept for 90 days after its end.

@@ -40,7 +40,10 @@ fn client(client: config::Client) -> Result<Client, ClientError> {
     let settings = ClientSettings {
         id: client.id,
         name: Some(client.name),
-        kind: ClientKind::Oidc,
+        kind: match client.kind {
+            config::ClientKind::Gitlab => ClientKind::Gitlab,
+            _ => ClientKind::Oidc,
+        },
         redirect_uris: client.redirect_uris,
         post_logout_redirect_uris: client.post_logout_redirect_uris,
         public,
@@ -52,7 +55,7 @@ fn client(client: config::Client) -> Result<Client, ClientError> {
             config::IdTokenAlgorithm::Rs256 => SigningAlgorithm::Rs256,
             config::IdTokenAlgorithm::EdDsa => SigningAlgorithm::EdDsa,
         }),
-        access_token_lifetime: Some(client.access_token_lifetime),
+        access_token_lifetime: client.access_token_lifetime,
         refresh_token_lifetime: client.refresh_token_lifetime,
         session_kind: match client.session_kind {
             config::SessionKind::Web => SessionKind::Web,
@@ -62,6 +65,7 @@ fn client(client: config::Client) -> Result<Client, ClientError> {
         },
         session_lifetime: client.session_lifetime,
         session_idle_timeout: client.session_idle_timeout,
+        backchannel_logout_uri: client.backchannel_logout_uri,
     };
     Client::new(settings, client.secret)
 }

@@ -31,15 +31,16 @@ pub(crate) use reference::reference;
 pub(crate) use schema::schema;
 pub(crate) use sections::accounts::{Accounts, Provisioning};
 pub(crate) use sections::client::Client;
-pub(crate) use sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
+pub(crate) use sections::client::delivery::{Mattermost, Membership, Webhook};
+pub(crate) use sections::client::kind::{ClientKind, IdTokenAlgorithm, TokenEndpointAuthMethod};
 pub(crate) use sections::directory::{
     AttributeMap, Directory, GroupNames, GroupSource, Groups, Preset, Scope,
 };
 pub(crate) use sections::mfa::MfaPolicy;
+pub(crate) use sections::oidc::{ClaimNames, Oidc, OidcPreset, SecretMethod, UserinfoUse};
 pub(crate) use sections::saml::{
     MetadataSource, Saml, SamlAttributes, SamlPreset, SamlRequestBinding,
 };
-pub(crate) use sections::oidc::{ClaimNames, Oidc, OidcPreset, SecretMethod, UserinfoUse};
 pub(crate) use sections::session::SessionKind;
 pub(crate) use sections::storage::StorageBackend;
 pub(crate) use source::DEFAULT_FILES;

@@ -160,4 +160,3 @@ fn check_home_realms(oidc: &[Oidc], problems: &mut Problems) {
         }
     }
 }
-

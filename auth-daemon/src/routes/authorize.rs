@@ -8,6 +8,7 @@ use auth_core::handoff::acr::AuthenticationContext;
 use auth_core::handoff::authorization::{
     AuthorizationRequest, AuthorizationResponse, PageError, ResponseMode, SignInReason,
 };
+use auth_core::handoff::client::ClientKind;
 use auth_core::login::LoginRequest;
 use auth_core::session::Session;
 use axum::Form;
@@ -33,9 +34,25 @@ pub(super) async fn by_query(
     browser: Browser,
     device: DeviceCookie,
 ) -> Result<Response, PublicError> {
-    let pairs = serde_urlencoded::from_str(query.as_deref().unwrap_or_default())
-        .map_err(|_| PublicError::BadRequest)?;
-    answer(&app, pairs, session, &browser, &device, &origin).await
+    let pairs = pairs_of(query.as_deref())?;
+    answer(&app, ClientKind::Oidc, pairs, session, &browser, &device, &origin).await
+}
+
+/// `GET /oauth/authorize`: the same for clients of kind gitlab.
+pub(super) async fn gitlab(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    MaybeSignedIn(session): MaybeSignedIn,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    device: DeviceCookie,
+) -> Result<Response, PublicError> {
+    let pairs = pairs_of(query.as_deref())?;
+    answer(&app, ClientKind::Gitlab, pairs, session, &browser, &device, &origin).await
+}
+
+fn pairs_of(query: Option<&str>) -> Result<Vec<(String, String)>, PublicError> {
+    serde_urlencoded::from_str(query.unwrap_or_default()).map_err(|_| PublicError::BadRequest)
 }
 
 /// `POST /oauth2/authorize`, as OpenID Connect Core 1.0 section 3.1.2.1 asks for.
@@ -53,18 +70,19 @@ pub(super) async fn by_form(
         let query = serde_urlencoded::to_string(&pairs).map_err(|_| PublicError::BadRequest)?;
         return Ok(Redirect::to(&format!("/oauth2/authorize?{query}")).into_response());
     }
-    answer(&app, pairs, session, &browser, &device, &origin).await
+    answer(&app, ClientKind::Oidc, pairs, session, &browser, &device, &origin).await
 }
 
 async fn answer(
     app: &App,
+    kind: ClientKind,
     pairs: Vec<(String, String)>,
     session: Option<Session>,
     browser: &Browser,
     device: &DeviceCookie,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
-    match app.provider.begin_authorization(&pairs, origin).await {
+    match app.provider.begin_authorization_of(kind, &pairs, origin).await {
         Ok((request, _)) => decide(app, &request, session, browser, device, origin).await,
         Err(AuthorizationFailure::Page(error)) => Ok(refusal_page(error, origin)),
         Err(AuthorizationFailure::Respond(response)) => Ok(respond(&response)),
@@ -162,12 +180,27 @@ fn respond(response: &AuthorizationResponse) -> Response {
 }
 
 fn refusal_page(error: PageError, origin: &Origin) -> Response {
+    let (title, text) = match error {
+        PageError::Email(_) => (
+            "Your account is not ready for this application",
+            "The application needs to know your e-mail address, and your account here has none \
+             that it could use. Please tell your administrator.",
+        ),
+        _ => (
+            "This sign-in request is not valid",
+            "The application that sent you here is not set up correctly. Please tell its \
+             administrator.",
+        ),
+    };
     let page = pages::Message {
-        title: "This sign-in request is not valid",
-        text: "The application that sent you here is not set up correctly. Please tell its \
-               administrator.",
+        title,
+        text,
         link: None,
         reference: Some(format!("{} {}", error.as_str(), origin.request_id)),
     };
-    (StatusCode::BAD_REQUEST, pages::render(&page)).into_response()
+    let status = match error {
+        PageError::Email(_) => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    (status, pages::render(&page)).into_response()
 }

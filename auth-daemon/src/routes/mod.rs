@@ -4,6 +4,7 @@ mod account;
 mod assets;
 mod authorize;
 mod content_policy;
+mod gitlab;
 mod health;
 mod identities;
 mod last_used;
@@ -55,6 +56,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/account/sessions", get(account::sessions).post(account::end_sessions))
         .route("/account/identities", get(identities::show).post(identities::change))
         .route("/oidc/{connection}/callback", get(oidc::callback))
+        .route("/oauth/authorize", get(authorize::gitlab))
         .route("/oauth2/authorize", get(authorize::by_query).post(authorize::by_form))
         .layer(browser_sessions(&app));
     let programs = Router::new()
@@ -65,6 +67,8 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oauth2/introspect", post(provider::introspect))
         .route("/oauth2/revoke", post(provider::revoke))
         .route("/oidc/{connection}/backchannel-logout", post(oidc::backchannel_logout))
+        .route("/oauth/token", post(gitlab::token))
+        .route("/api/v4/user", get(gitlab::user))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/passkey.js", get(assets::passkey))

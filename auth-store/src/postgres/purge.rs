@@ -54,7 +54,9 @@ macro_rules! remove_sessions {
 
 /// Removes what has expired up to `now`.
 pub(super) async fn purge(database: &Database, now: Timestamp) -> Result<u64, StoreError> {
-    const AT_ONCE: [&str; 11] = [
+    const AT_ONCE: [&str; 13] = [
+        remove_expired!("outbox_events", "sequence"),
+        remove_expired!("outbox_deliveries", "id"),
         remove_expired!("access_tokens", "hash"),
         remove_expired!("refresh_tokens", "hash"),
         remove_expired!("logins", "handle"),

@@ -14,7 +14,7 @@ use crate::Found;
 use crate::migration::{Applied, Migration, plan};
 
 /// What this program carries.
-const KNOWN: &[Migration] = &[
+pub(super) const KNOWN: &[Migration] = &[
     Migration {
         number: 1,
         name: "initial",
@@ -29,6 +29,11 @@ const KNOWN: &[Migration] = &[
         number: 3,
         name: "account_claims",
         sql: include_str!("../../migrations/postgres/0003_account_claims.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "outbox",
+        sql: include_str!("../../migrations/postgres/0005_outbox.sql"),
     },
     Migration {
         number: 6,

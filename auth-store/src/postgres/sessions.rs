@@ -15,6 +15,7 @@ use super::columns::{Columns, Param, limit, session, sessions};
 use super::connection::Connection;
 use super::devices::{forget_all_devices, forget_devices};
 use super::listener::ALL;
+use super::outbox::all_sessions_ended;
 use super::{PostgresStore, audit};
 
 macro_rules! select_session {
@@ -192,6 +193,13 @@ impl SessionStore for PostgresStore {
             }
             RevocationScope::Session(id) => end_session(&mut connection, id, at, &reason).await?,
         };
+        match scope {
+            RevocationScope::Session(_) => {}
+            RevocationScope::Account(account) => {
+                all_sessions_ended(&mut connection, Some(account), at, &reason).await?;
+            }
+            RevocationScope::All => all_sessions_ended(&mut connection, None, at, &reason).await?,
+        }
         audit::insert(&mut connection, &audit).await?;
         // Whoever had ended them before has told it.
         if !ended.is_empty() {

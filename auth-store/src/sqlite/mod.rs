@@ -6,6 +6,7 @@
 
 mod accounts;
 mod audit;
+mod client_accounts;
 mod connector_identities;
 mod devices;
 mod enrolments;
@@ -17,6 +18,7 @@ mod identities;
 mod keys;
 mod linking;
 mod logins;
+mod outbox;
 mod purge;
 mod reader;
 mod replay;

@@ -92,6 +92,14 @@ pub(super) const PURGES: &[Purge] = &[
             (SELECT session FROM upstream_session WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     at_once(
+        "DELETE FROM outbox_event WHERE sequence IN
+            (SELECT sequence FROM outbox_event WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM outbox_delivery WHERE id IN
+            (SELECT id FROM outbox_delivery WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
         "DELETE FROM throttle WHERE key IN
             (SELECT key FROM throttle WHERE expires_at <= ?1 LIMIT 2000)",
     ),

@@ -11,7 +11,7 @@ use auth_core::store::{
 use rusqlite::{Connection, ToSql, params};
 
 use super::row::{Columns, all, change, limit, one, to_json};
-use super::{SqliteStore, audit, devices};
+use super::{SqliteStore, audit, devices, outbox};
 
 /// The columns that [`read_session`] takes, in its order.
 macro_rules! session_columns {
@@ -240,6 +240,14 @@ impl SessionStore for SqliteStore {
     ) -> Result<Vec<SessionRecord>, StoreError> {
         self.write(move |c| {
             let ended = end(c, &revocation)?;
+            let Revocation { scope, at, reason } = &revocation;
+            match scope {
+                RevocationScope::Session(_) => {}
+                RevocationScope::Account(account) => {
+                    outbox::all_sessions_ended(c, Some(*account), *at, reason)?;
+                }
+                RevocationScope::All => outbox::all_sessions_ended(c, None, *at, reason)?,
+            }
             audit::append(c, &audit)?;
             Ok(ended)
         })

@@ -107,7 +107,7 @@ fn write(
 ) -> Result<(), StoreError> {
     match write {
         SyncWrite::Create { new, mark } => {
-            accounts::insert(c, &new.account)?;
+            accounts::insert(c, &new.account, None)?;
             if let Some(identity) = &new.identity {
                 link(c, identity, mark)?;
             }

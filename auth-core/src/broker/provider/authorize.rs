@@ -10,7 +10,9 @@ use crate::handoff::authorization::{
     AccountHint, AuthorizationDecision, AuthorizationErrorCode, AuthorizationRefusal,
     AuthorizationRequest, AuthorizationResponse, PageError, SignInDemand, decide, requested_client,
 };
-use crate::handoff::client::Client;
+use crate::handoff::client::{Client, ClientKind};
+use crate::handoff::gitlab;
+use crate::handoff::issuer::Issuer;
 use crate::handoff::parameters::Parameters;
 use crate::handoff::{code, id_token};
 use crate::secret::Token;
@@ -41,7 +43,8 @@ pub enum AuthorizationOutcome {
     SignIn(SignInDemand),
     /// Carried to the client by the browser.
     Respond(AuthorizationResponse),
-    /// Shown to the person: the client changed while the person signed in.
+    /// Shown to the person: the client changed while the person signed in, or the person's
+    /// account lacks what the client needs.
     Page(PageError),
 }
 
@@ -55,13 +58,27 @@ impl Provider {
         pairs: &[(String, String)],
         origin: &Origin,
     ) -> Result<(AuthorizationRequest, Arc<Client>), AuthorizationFailure> {
+        self.begin_authorization_of(ClientKind::Oidc, pairs, origin).await
+    }
+
+    /// The same at the endpoint of the clients of one kind; others are unknown there.
+    ///
+    /// # Errors
+    /// Whom to tell, and what.
+    pub async fn begin_authorization_of(
+        &self,
+        kind: ClientKind,
+        pairs: &[(String, String)],
+        origin: &Origin,
+    ) -> Result<(AuthorizationRequest, Arc<Client>), AuthorizationFailure> {
         let now = self.clock.now();
         let parameters = Parameters::new(pairs);
         let id = match requested_client(&parameters) {
             Ok(id) => id,
             Err(error) => return Err(self.refuse_on_page(error, None, origin, now).await),
         };
-        let Some(client) = self.find_client(id).await? else {
+        let client = self.find_client(id).await?.filter(|client| client.kind() == kind);
+        let Some(client) = client else {
             return Err(self.refuse_on_page(PageError::UnknownClient, None, origin, now).await);
         };
         let pushed = match self.pushed_parameters(&parameters, &client, now).await? {
@@ -126,8 +143,17 @@ impl Provider {
         match (decide(request, &client, session, policy_acr, now), session) {
             (AuthorizationDecision::SignIn(demand), _) => Ok(AuthorizationOutcome::SignIn(demand)),
             (AuthorizationDecision::IssueCode, Some(session)) => {
+                if client.kind() == ClientKind::Gitlab
+                    && let Err(problem) = gitlab::Person::of(session.account())
+                {
+                    let event = refused(now, problem.as_str(), Some(&client), origin)
+                        .account(&session.account().username)
+                        .connector(&session.record().connector);
+                    self.note(event).await;
+                    return Ok(AuthorizationOutcome::Page(PageError::Email(problem)));
+                }
                 let code = self.make_code(request, &client, session, now).await?;
-                let response = AuthorizationResponse::code(request, &code, &self.issuer);
+                let response = AuthorizationResponse::code(request, &code, self.told_to(&client));
                 Ok(AuthorizationOutcome::Respond(response))
             }
             (AuthorizationDecision::IssueCode, None) => {
@@ -144,10 +170,15 @@ impl Provider {
                     }
                     self.note(event).await;
                 }
-                let response = AuthorizationResponse::error(request, error, &self.issuer);
+                let response = AuthorizationResponse::error(request, error, self.told_to(&client));
                 Ok(AuthorizationOutcome::Respond(response))
             }
         }
+    }
+
+    /// The issuer, where the client's protocol has a place for it.
+    fn told_to(&self, client: &Client) -> Option<&Issuer> {
+        (client.kind() == ClientKind::Oidc).then_some(&self.issuer)
     }
 
     /// Asks the session's connector again where its last answer is too old: somebody who was

@@ -66,6 +66,15 @@ pub enum ProviderError {
     /// Others changed the same thing again and again.
     #[error("{0} kept changing under this request")]
     Contention(&'static str),
+    /// Others hold every user name that the account could have at a client.
+    #[error(
+        "account {account:?}: other accounts hold every user name that it could have at the \
+         client; rename one of them"
+    )]
+    NoUsername {
+        /// Its own user name.
+        account: String,
+    },
     /// A connector that must be asked does not answer.
     #[error("the connector of the account does not answer")]
     ConnectorUnavailable,

@@ -4,9 +4,10 @@ use super::token::{Answer, respond, session_event};
 use super::{Provider, ProviderError};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
-use crate::handoff::client::Client;
+use crate::handoff::client::{Client, ClientKind};
 use crate::handoff::client_session;
 use crate::handoff::code::{self, CodeRefusal, Redemption};
+use crate::handoff::gitlab;
 use crate::handoff::oauth_error::OAuthError;
 use crate::handoff::scope::Scope;
 use crate::handoff::token::TokenResponse;
@@ -71,7 +72,15 @@ impl Provider {
         let (Some(browser), Some(account)) = (browser, account) else {
             return Ok(Err(CodeRefusal::SessionEnded));
         };
-        let judged = code::judge_origin(&browser, &account, client, now);
+        let judged =
+            code::judge_origin(&browser, &account, client, now).and_then(|()| {
+                match client.kind() {
+                    ClientKind::Gitlab => {
+                        gitlab::Person::of(&account).map(drop).map_err(Into::into)
+                    }
+                    ClientKind::Oidc => Ok(()),
+                }
+            });
         Ok(judged.map(|()| (browser, account)))
     }
 
@@ -109,7 +118,7 @@ impl Provider {
         let refusal = match written {
             CodeRedemption::Redeemed => {
                 event.log();
-                return Ok(respond(tokens, id_token, scope, now));
+                return Ok(respond(client, tokens, id_token, scope, now));
             }
             CodeRedemption::AlreadyRedeemed(session) => CodeRefusal::Replayed(session),
             CodeRedemption::Refused => CodeRefusal::SessionEnded,

@@ -136,7 +136,7 @@ impl Provider {
             return Ok(None);
         }
         audit.iter().for_each(AuditRecord::log);
-        Ok(Some(respond(tokens, id_token, scope, now)))
+        Ok(Some(respond(client, tokens, id_token, scope, now)))
     }
 
     async fn end_family(

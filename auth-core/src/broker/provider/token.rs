@@ -5,10 +5,10 @@ use zeroize::Zeroizing;
 use super::{Provider, ProviderError};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
-use crate::handoff::client::Client;
+use crate::handoff::client::{Client, ClientKind};
 use crate::handoff::client_session::IssuedTokens;
 use crate::handoff::id_token::IdTokenContent;
-use crate::handoff::oauth_error::OAuthError;
+use crate::handoff::oauth_error::{OAuthError, OAuthErrorCode};
 use crate::handoff::parameters::Parameters;
 use crate::handoff::scope::{self, Scope};
 use crate::handoff::token::{Grant, TokenResponse};
@@ -37,14 +37,53 @@ impl Provider {
         pairs: &[(String, String)],
         origin: &Origin,
     ) -> Result<TokenResponse, OAuthError> {
+        self.token_for(ClientKind::Oidc, authorization, pairs, origin).await
+    }
+
+    /// The same at the token endpoint of clients of kind gitlab.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub async fn gitlab_token(
+        &self,
+        authorization: Option<&str>,
+        pairs: &[(String, String)],
+        origin: &Origin,
+    ) -> Result<TokenResponse, OAuthError> {
+        self.token_for(ClientKind::Gitlab, authorization, pairs, origin).await
+    }
+
+    /// A client is answered at the endpoint of its own kind alone.
+    async fn token_for(
+        &self,
+        kind: ClientKind,
+        authorization: Option<&str>,
+        pairs: &[(String, String)],
+        origin: &Origin,
+    ) -> Result<TokenResponse, OAuthError> {
         let now = self.clock.now();
         let form = Parameters::new(pairs);
         let client = self.authenticate_client(authorization, &form, origin, now).await?;
+        if client.kind() != kind {
+            let event = AuditRecord::new(now, "client.authentication_refused")
+                .refused("client_of_other_kind")
+                .client(client.id())
+                .from_request(origin);
+            self.note(event).await;
+            return Err(OAuthError::new(
+                OAuthErrorCode::UnauthorizedClient,
+                "this endpoint is not for this kind of client",
+            ));
+        }
         match Grant::read(&form)? {
             Grant::AuthorizationCode { code, redirect_uri, code_verifier } => {
                 let presented = crate::handoff::code::Redemption { redirect_uri, code_verifier };
                 self.redeem_code(&client, &code, presented, origin, now).await
             }
+            Grant::RefreshToken { .. } if kind == ClientKind::Gitlab => Err(OAuthError::new(
+                OAuthErrorCode::UnauthorizedClient,
+                "this kind of client has no refresh tokens",
+            )),
             Grant::RefreshToken { token, scope } => {
                 self.refresh(&client, &token, scope, origin, now).await
             }
@@ -85,6 +124,7 @@ impl Provider {
 
 /// Puts the answer together once everything is written.
 pub(super) fn respond(
+    client: &Client,
     tokens: IssuedTokens,
     id_token: Option<Zeroizing<String>>,
     scope: Scope,
@@ -93,9 +133,10 @@ pub(super) fn respond(
     TokenResponse {
         expires_in: tokens.records.access.expires_at.since(now),
         access_token: tokens.access,
-        refresh_token: Some(tokens.refresh),
+        refresh_token: tokens.refresh,
         id_token,
         scope,
+        created_at: (client.kind() == ClientKind::Gitlab).then_some(now),
     }
 }
 

@@ -27,6 +27,8 @@ pub enum ClientKind {
     Oidc,
     /// A chat server that exchanges its code at the sessions API.
     SessionApi,
+    /// The OAuth provider of GitLab, as Mattermost and others speak it.
+    Gitlab,
 }
 
 impl ClientKind {
@@ -35,6 +37,7 @@ impl ClientKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ForwardAuth => "forward-auth",
+            Self::Gitlab => "gitlab",
             Self::Oidc => "oidc",
             Self::SessionApi => "session-api",
         }
@@ -171,6 +174,9 @@ pub struct ClientSettings {
     /// A session ends after so long without use; default never.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration_text")]
     pub session_idle_timeout: Option<Duration>,
+    /// Where logout tokens are posted, OpenID Connect Back-Channel Logout 1.0 section 2.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
 }
 
 impl ClientSettings {
@@ -220,6 +226,14 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
     }
     if settings.kind == ClientKind::SessionApi {
         check_session_api(settings)?;
+    }
+    if settings.kind == ClientKind::Gitlab {
+        check_gitlab(settings)?;
+    }
+    if let Some(uri) = &settings.backchannel_logout_uri
+        && let Err(problem) = redirect_uri::check(uri, false)
+    {
+        return fail("backchannel_logout_uri", format!("{uri:?} {problem}"));
     }
     for (key, uris) in [
         ("redirect_uris", &settings.redirect_uris),
@@ -340,6 +354,33 @@ fn plain(settings: &ClientSettings, kind: &str) -> Result<(), ClientError> {
             problem: format!("is not for clients of kind {kind}: remove the line"),
         }),
     }
+}
+
+/// GitLab's protocol has one way to authenticate, one scope of use here, and no logout token.
+fn check_gitlab(settings: &ClientSettings) -> Result<(), ClientError> {
+    let fail = |key: &'static str, problem: &str| {
+        Err(ClientError { client: settings.id.clone(), key, problem: problem.to_owned() })
+    };
+    if settings.is_public() {
+        return fail("public", "a client of kind gitlab has a secret: remove the line");
+    }
+    let method = settings.token_endpoint_auth_method;
+    if method.is_some_and(|method| method != TokenEndpointAuthMethod::ClientSecretPost) {
+        return fail(
+            "token_endpoint_auth_method",
+            "a client of kind gitlab sends its secret in the form: remove the line",
+        );
+    }
+    if settings.scopes.is_some() {
+        return fail("scopes", "a client of kind gitlab is granted read_user: remove the line");
+    }
+    if settings.backchannel_logout_uri.is_some() {
+        return fail(
+            "backchannel_logout_uri",
+            "is for clients of kind oidc: a client of kind gitlab knows no logout token",
+        );
+    }
+    Ok(())
 }
 
 fn check_lifetimes(settings: &ClientSettings) -> Result<(), ClientError> {

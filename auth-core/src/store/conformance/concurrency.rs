@@ -7,9 +7,8 @@ use super::race::{Nodes, only_winner, race, race_all};
 use super::{Outcome, cases, given, sample};
 use crate::store::{
     AccountRecord, Attempt, CodeRedemption, CookieRecord, DeviceAnswer, LoginRecord,
-    PasswordChange,
-    RecoveryCodeRecord, RefreshRotation, Revocation, RevocationScope, SigningKeyRecord,
-    ThrottleRule, TokenIssue,
+    PasswordChange, RecoveryCodeRecord, RefreshRotation, Revocation, RevocationScope,
+    SigningKeyRecord, ThrottleRule, TokenIssue,
 };
 use sample::{ISSUED, at, hash};
 

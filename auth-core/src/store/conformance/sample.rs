@@ -10,9 +10,9 @@ use crate::clock::Timestamp;
 use crate::secret::TokenHash;
 use crate::store::{
     AccessTokenRecord, AccountId, AccountRecord, ClientRecord, CodeRecord, CookieRecord,
-    DeviceGrantRecord, DeviceGrantState, DeviceId, PushedRequestRecord,
-    DeviceRecord, EnrolmentRecord, FactorId, FactorKind, FactorRecord, IdentityRecord, LoginRecord,
-    PasswordRecord, RefreshTokenRecord, SessionId, SessionRecord, SigningKeyRecord,
+    DeviceGrantRecord, DeviceGrantState, DeviceId, DeviceRecord, EnrolmentRecord, FactorId,
+    FactorKind, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, PushedRequestRecord,
+    RefreshTokenRecord, SessionId, SessionRecord, SigningKeyRecord,
 };
 
 /// Seconds of a day.

@@ -29,7 +29,7 @@ impl State {
 
     /// Writes an account that passed [`Self::check_unique`] and [`Self::expects_stored_version`].
     pub(super) fn write_account(&mut self, mut account: AccountRecord) {
-        let Some(stored) = self.accounts.get(&account.id) else { return };
+        let Some(stored) = self.accounts.get(&account.id).cloned() else { return };
         account.numeric_id = stored.numeric_id;
         account.created_at = stored.created_at;
         account.version = stored.version + 1;
@@ -43,7 +43,39 @@ impl State {
             let scope = RevocationScope::Account(account.id);
             self.revoke(scope, account.updated_at, "account_inactive");
         }
+        self.account_event(&stored, &account);
         self.insert_account(account);
+    }
+
+    /// Makes an account; `numeric_id` none takes the next number.
+    fn make_account(
+        &mut self,
+        new: NewAccount,
+        numeric_id: Option<i64>,
+    ) -> Result<AccountRecord, StoreError> {
+        if self.accounts.contains_key(&new.account.id) {
+            return Err(conflict("id"));
+        }
+        self.check_unique(&new.account)?;
+        if let Some(identity) = &new.identity {
+            self.check_unlinked(identity)?;
+        }
+        let taken = |number| self.accounts.values().any(|account| account.numeric_id == number);
+        if numeric_id.is_some_and(taken) {
+            return Err(conflict("numeric_id"));
+        }
+        let numeric_id = numeric_id.unwrap_or(self.last_numeric_id + 1);
+
+        self.last_numeric_id = self.last_numeric_id.max(numeric_id);
+        let account = AccountRecord { numeric_id, version: 1, ..new.account };
+        self.insert_account(account.clone());
+        if let Some(identity) = new.identity {
+            self.identities.insert(identity_key(&identity), identity);
+        }
+        if let Some(password) = new.password {
+            self.passwords.insert(account.id, password);
+        }
+        Ok(account)
     }
 
     fn insert_account(&mut self, account: AccountRecord) {
@@ -61,24 +93,7 @@ impl State {
 
     /// Makes an account, or refuses it and changes nothing.
     pub(super) fn create(&mut self, new: NewAccount) -> Result<AccountRecord, StoreError> {
-        if self.accounts.contains_key(&new.account.id) {
-            return Err(conflict("id"));
-        }
-        self.check_unique(&new.account)?;
-        if let Some(identity) = &new.identity {
-            self.check_unlinked(identity)?;
-        }
-
-        self.last_numeric_id += 1;
-        let account = AccountRecord { numeric_id: self.last_numeric_id, version: 1, ..new.account };
-        self.insert_account(account.clone());
-        if let Some(identity) = new.identity {
-            self.identities.insert(identity_key(&identity), identity);
-        }
-        if let Some(password) = new.password {
-            self.passwords.insert(account.id, password);
-        }
-        Ok(account)
+        self.make_account(new, None)
     }
 
     fn account_of(&self, id: Option<&AccountId>) -> Option<AccountRecord> {
@@ -130,7 +145,19 @@ impl AccountStore for MemoryStore {
         audit: Vec<AuditRecord>,
     ) -> Result<AccountRecord, StoreError> {
         let mut state = self.open()?;
-        let account = state.create(new)?;
+        let account = state.make_account(new, None)?;
+        state.append(audit);
+        Ok(account)
+    }
+
+    async fn create_numbered_account(
+        &self,
+        new: NewAccount,
+        numeric_id: i64,
+        audit: Vec<AuditRecord>,
+    ) -> Result<AccountRecord, StoreError> {
+        let mut state = self.open()?;
+        let account = state.make_account(new, Some(numeric_id))?;
         state.append(audit);
         Ok(account)
     }
@@ -204,6 +231,8 @@ impl AccountStore for MemoryStore {
         if revoke_sessions {
             let scope = RevocationScope::Account(password.account);
             state.revoke(scope, password.changed_at, "password_changed");
+            let account = Some(password.account);
+            state.sessions_event(account, password.changed_at, "password_changed");
         }
         state.passwords.insert(password.account, password);
         state.append(audit);

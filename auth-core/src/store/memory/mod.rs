@@ -6,14 +6,16 @@
 
 mod accounts;
 mod audit;
+mod client_accounts;
 mod devices;
 mod enrolments;
 mod factors;
-mod identities;
 mod grants;
+mod identities;
 mod keys;
 mod linking;
 mod logins;
+mod outbox;
 mod purge;
 mod replay;
 mod sessions;
@@ -28,15 +30,15 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientRecord, CodeRecord,
-    CookieRecord, DeviceGrantRecord, DeviceRecord, EnrolmentRecord, FactorId, FactorRecord,
-    IdentityRecord, PushedRequestRecord,
-    LoginRecord, PasswordRecord, PostponementRecord, SessionId,
-    SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
-    UpstreamSessionRecord,
+    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientAccountRecord,
+    ClientRecord, CodeRecord, CookieRecord, DeviceGrantRecord, DeviceRecord, EnrolmentRecord,
+    FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, PostponementRecord,
+    PushedRequestRecord, SessionId, SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId,
+    SyncJobRecord, SyncMark, UpstreamSessionRecord,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
+use outbox::Outbox;
 use sync::SyncDirectory;
 use throttle::Counter;
 use tokens::RefreshRow;
@@ -98,6 +100,9 @@ struct State {
     sync_jobs: BTreeMap<SyncJobId, SyncJobRecord>,
     trail: Vec<AuditEntry>,
     last_sequence: i64,
+    /// By client and account.
+    client_accounts: BTreeMap<(String, AccountId), ClientAccountRecord>,
+    outbox: Outbox,
 }
 
 impl MemoryStore {

@@ -30,6 +30,7 @@ impl State {
         let before = self.upstream_sessions.len();
         self.upstream_sessions.retain(|_, record| record.expires_at > now);
         gone += (before - self.upstream_sessions.len()) as u64;
+        gone += self.outbox.purge(now);
         gone += remove_ended(&mut self.sessions, now);
         let runs = self.sync_jobs.len();
         self.sync_jobs.retain(|_, job| job.finished_at.is_none_or(|end| end + RUNS_KEPT > now));

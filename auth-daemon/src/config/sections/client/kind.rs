@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum ClientKind {
     /// By a reverse proxy that asks `/forward-auth`. Not available in this version.
     ForwardAuth,
-    /// By the GitLab-compatible provider. Not available in this version.
+    /// By the GitLab-compatible provider, as Mattermost speaks it.
     Gitlab,
     /// By OpenID Connect.
     #[default]

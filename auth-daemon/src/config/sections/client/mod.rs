@@ -1,5 +1,6 @@
 //! `[[client]]`: chat servers and other relying parties.
 
+pub(crate) mod delivery;
 pub(crate) mod kind;
 mod raw;
 mod redirect_uri;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use auth_core::secret::Secret;
 
 use super::session::SessionKind;
+use delivery::{Mattermost, Webhook};
 use kind::{ClientKind, IdTokenAlgorithm, TokenEndpointAuthMethod};
 pub(in crate::config) use raw::RawClient;
 
@@ -21,7 +23,6 @@ pub(crate) struct Client {
     /// Its name for people.
     pub(crate) name: String,
     /// By which protocol it is served.
-    #[expect(dead_code, reason = "other kinds are refused for now")]
     pub(crate) kind: ClientKind,
     /// Redirect URIs, compared exactly; a loopback one of a public client matches any port
     /// (RFC 8252 section 7.3).
@@ -41,8 +42,8 @@ pub(crate) struct Client {
     pub(crate) groups: Option<Vec<String>>,
     /// Only people of these connectors may sign in to it; `None`: everybody.
     pub(crate) connectors: Option<Vec<String>>,
-    /// Lifetime of its access tokens.
-    pub(crate) access_token_lifetime: Duration,
+    /// Lifetime of its access tokens; `None`: by its kind.
+    pub(crate) access_token_lifetime: Option<Duration>,
     /// How long a refresh token is good while nobody uses it; `None`: as long as the session.
     pub(crate) refresh_token_lifetime: Option<Duration>,
     /// What sort of session it gets.
@@ -51,6 +52,12 @@ pub(crate) struct Client {
     pub(crate) session_lifetime: Option<Duration>,
     /// Its sessions end after so long without use; `None`: never.
     pub(crate) session_idle_timeout: Option<Duration>,
+    /// Where logout tokens are posted.
+    pub(crate) backchannel_logout_uri: Option<String>,
+    /// Where events are posted.
+    pub(crate) webhook: Option<Webhook>,
+    /// The API of the Mattermost server that it is.
+    pub(crate) mattermost: Option<Mattermost>,
 }
 
 impl Client {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::delivery::{RawMattermost, RawWebhook};
 use super::kind::{ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod};
 use super::{Client, unavailable};
 use crate::config::finding::{KeyPath, Problems};
@@ -53,8 +54,9 @@ pub(in crate::config) struct RawClient {
     connectors: Option<Vec<String>>,
     /// What `sub` is.
     pub(super) subject_type: SubjectType,
-    /// Lifetime of access tokens and ID tokens, `30s` to `24h`.
-    access_token_lifetime: DurationText,
+    /// Lifetime of access tokens and ID tokens, `30s` to `24h`. Default: `10m`, and `60s` for kind
+    /// `gitlab`, which calls once.
+    access_token_lifetime: Option<DurationText>,
     /// How long a refresh token is good while nobody uses it. Default: as long as the session.
     refresh_token_lifetime: Option<DurationText>,
     /// What sort of session it gets: which length of `session.kinds`.
@@ -63,40 +65,14 @@ pub(in crate::config) struct RawClient {
     session_lifetime: Option<DurationText>,
     /// Its sessions end after so long without use. Default: never.
     session_idle_timeout: Option<DurationText>,
-    /// Where logout tokens are posted. Not available in this version.
-    pub(super) backchannel_logout_uri: Option<String>,
-    /// Where events are posted. Not available in this version.
-    pub(super) webhook: Option<RawWebhook>,
-    /// The chat server's own API, for pushing account changes. Not available in this version.
-    pub(super) mattermost: Option<RawMattermost>,
+    /// Where logout tokens are posted (OpenID Connect Back-Channel Logout), for kind `oidc`.
+    backchannel_logout_uri: Option<String>,
+    /// Where events are posted.
+    webhook: Option<RawWebhook>,
+    /// The API of the Mattermost server, for pushing account changes, for kind `gitlab`.
+    mattermost: Option<RawMattermost>,
     /// Hosts behind the reverse proxy, for `forward-auth`. Not available in this version.
     pub(super) hosts: Vec<String>,
-}
-
-/// Where events are posted. Not available in this version.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct RawWebhook {
-    /// The URL.
-    #[schemars(extend("x-required" = true))]
-    url: Option<String>,
-    /// Secret that signs the events.
-    secret: Option<SecretText>,
-    /// A file that holds `secret`.
-    secret_file: Option<PathBuf>,
-}
-
-/// The chat server's own API, for pushing account changes. Not available in this version.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct RawMattermost {
-    /// The server's URL.
-    #[schemars(extend("x-required" = true))]
-    url: Option<String>,
-    /// Access token of an administrator's account there.
-    token: Option<SecretText>,
-    /// A file that holds `token`.
-    token_file: Option<PathBuf>,
 }
 
 impl Default for RawClient {
@@ -117,7 +93,7 @@ impl Default for RawClient {
             groups: None,
             connectors: None,
             subject_type: SubjectType::default(),
-            access_token_lifetime: "10m".into(),
+            access_token_lifetime: None,
             refresh_token_lifetime: None,
             session_kind: SessionKind::default(),
             session_lifetime: None,
@@ -153,12 +129,18 @@ impl RawClient {
         self.check_scopes(at, problems);
         self.check_connectors(at, connectors, problems);
         self.check_endpoints(at, problems);
+        self.check_gitlab(at, problems);
+        let webhook =
+            self.webhook.take().and_then(|hook| hook.resolve(&at.key("webhook"), problems));
+        let mattermost = self
+            .mattermost
+            .take()
+            .and_then(|server| server.resolve(&at.key("mattermost"), problems));
         let secret = self.secret(at, problems);
-        let access = problems.duration(
-            &at.key("access_token_lifetime"),
-            &self.access_token_lifetime,
-            Duration::from_secs(30)..=DAY,
-        );
+        let access = self.access_token_lifetime.as_ref().and_then(|text| {
+            let at = at.key("access_token_lifetime");
+            problems.duration(&at, text, Duration::from_secs(30)..=DAY)
+        });
         let mut lifetime = |name: &str, text: &Option<DurationText>| {
             let text = text.as_ref()?;
             problems.duration(&at.key(name), text, MINUTE..=DAY * 400)
@@ -191,11 +173,14 @@ impl RawClient {
             scopes: self.scopes,
             groups: self.groups,
             connectors: self.connectors,
-            access_token_lifetime: access.unwrap_or_default(),
+            access_token_lifetime: access,
             refresh_token_lifetime: refresh,
             session_kind: self.session_kind,
             session_lifetime: session,
             session_idle_timeout: idle,
+            backchannel_logout_uri: self.backchannel_logout_uri,
+            webhook,
+            mattermost,
         }
     }
 
@@ -248,22 +233,45 @@ impl RawClient {
         }
     }
 
-    fn check_endpoints(&mut self, at: &KeyPath, problems: &mut Problems) {
+    /// What goes with one protocol only.
+    fn check_gitlab(&self, at: &KeyPath, problems: &mut Problems) {
+        let is_gitlab = self.kind == ClientKind::Gitlab;
+        if self.mattermost.is_some() && !is_gitlab {
+            problems.error(
+                &at.key("mattermost"),
+                "is for clients of kind \"gitlab\"",
+                "set the kind, or remove it",
+            );
+        }
+        if !is_gitlab {
+            return;
+        }
+        let method = self.token_endpoint_auth_method;
+        let other_method =
+            method.is_some_and(|method| method != TokenEndpointAuthMethod::ClientSecretPost);
+        for (key, is_set) in [
+            ("public", self.public),
+            ("token_endpoint_auth_method", other_method),
+            ("scopes", self.scopes.is_some()),
+            ("backchannel_logout_uri", self.backchannel_logout_uri.is_some()),
+        ] {
+            if is_set {
+                problems.error(
+                    &at.key(key),
+                    "does not go with kind \"gitlab\", which sends its secret in the form, is \
+                     granted read_user and knows no logout token",
+                    "remove it",
+                );
+            }
+        }
+    }
+
+    fn check_endpoints(&self, at: &KeyPath, problems: &mut Problems) {
         if let Some(uri) = &self.backchannel_logout_uri {
             problems.endpoint(&at.key("backchannel_logout_uri"), uri);
         }
         if let Some(file) = &self.jwks_file {
             problems.readable_file(&at.key("jwks_file"), file);
-        }
-        if let Some(hook) = self.webhook.take() {
-            let at = at.key("webhook");
-            check_endpoint(&at, hook.url.as_deref(), problems);
-            problems.secret(&at, "secret", hook.secret, hook.secret_file.as_deref());
-        }
-        if let Some(server) = self.mattermost.take() {
-            let at = at.key("mattermost");
-            check_endpoint(&at, server.url.as_deref(), problems);
-            problems.secret(&at, "token", server.token, server.token_file.as_deref());
         }
     }
 
@@ -314,14 +322,5 @@ impl RawClient {
             );
         }
         secret
-    }
-}
-
-fn check_endpoint(at: &KeyPath, url: Option<&str>, problems: &mut Problems) {
-    match url {
-        Some(url) => {
-            problems.endpoint(&at.key("url"), url);
-        }
-        None => problems.missing(&at.key("url"), "give an https URL"),
     }
 }

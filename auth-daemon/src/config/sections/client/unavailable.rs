@@ -6,18 +6,15 @@ use super::raw::RawClient;
 use crate::config::finding::{KeyPath, Problems};
 
 pub(super) fn refuse(raw: &RawClient, at: &KeyPath, problems: &mut Problems) {
-    if raw.kind != ClientKind::Oidc {
+    if !matches!(raw.kind, ClientKind::Oidc | ClientKind::Gitlab) {
         problems.error(
             &at.key("kind"),
             format!("clients of kind \"{}\" are not available in this version", raw.kind.as_str()),
-            "use kind = \"oidc\", or remove the client",
+            "use kind = \"oidc\" or \"gitlab\", or remove the client",
         );
     }
     let keys = [
         ("jwks_file", raw.jwks_file.is_some()),
-        ("backchannel_logout_uri", raw.backchannel_logout_uri.is_some()),
-        ("webhook", raw.webhook.is_some()),
-        ("mattermost", raw.mattermost.is_some()),
         ("hosts", !raw.hosts.is_empty()),
         ("subject_type", raw.subject_type == SubjectType::Pairwise),
         (

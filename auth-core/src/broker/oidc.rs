@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::redirect::Away;
+use super::devices::Device;
 use super::sign_in::At;
 use super::upstream::{hint_context, hint_row};
 use super::{Broker, BrokerError, Step};
@@ -40,6 +41,7 @@ impl Broker {
         answer: &CallbackAnswer,
         browser: &Token,
         replaces: Option<SessionId>,
+        device: Device<'_>,
         origin: &Origin,
     ) -> Result<(Token, Step), BrokerError> {
         let now = self.now();
@@ -57,7 +59,8 @@ impl Broker {
             self.audit_foreign_answer(connector, "state_mismatch", origin).await?;
             return Err(BrokerError::FormToken);
         }
-        let at = At { handle: &handle, browser, replaces, origin, now, begun: Instant::now() };
+        let begun = Instant::now();
+        let at = At { handle: &handle, browser, replaces, device, origin, now, begun };
         let Some((login, away)) = self.take_departure(login, connector).await? else {
             self.audit_foreign_answer(connector, "state_mismatch", origin).await?;
             return Err(BrokerError::FormToken);

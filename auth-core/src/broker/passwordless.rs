@@ -8,8 +8,10 @@
 use super::first_factor::Refused;
 use super::provider::RecheckVerdict;
 use super::second_factor::Judged;
+use super::directory_facts::DirectoryFacts;
 use super::sign_in::At;
 use super::{Broker, BrokerError, Step};
+use crate::account::with_roles;
 use crate::connector::{LOCAL, Recheck};
 use crate::factor::PASSKEY;
 use crate::factor::passkey::Assertion;
@@ -119,12 +121,22 @@ impl Broker {
         for connector in others {
             match self.ask_directory(&account, &connector, at.now).await {
                 Ok(None) => {}
-                Ok(Some(Recheck::Gone { reason })) => {
+                Ok(Some((_, Recheck::Gone { reason }))) => {
                     self.note_gone(&account, &connector, reason, at.now).await;
                     return Ok(Admitted::Refused(reason));
                 }
-                Ok(Some(Recheck::Present(profile))) => {
+                Ok(Some((subject, Recheck::Present(present)))) => {
+                    let facts = DirectoryFacts {
+                        connector: &connector,
+                        subject: &subject,
+                        password_changed_at: present.password_changed_at.as_deref(),
+                        claims: &present.profile.claims,
+                    };
+                    // A changed password ends older sessions; the passkey is still the person's.
+                    self.note_facts(&account, &facts, at.origin, at.now).await?;
                     let mut fresh = account.clone();
+                    let profile =
+                        with_roles(&self.settings.role_rules, &connector, &present.profile);
                     crate::account::apply_profile(&mut fresh, &profile);
                     let account = match self.note_present(fresh, &account, at.now).await {
                         RecheckVerdict::Updated(account) => *account,

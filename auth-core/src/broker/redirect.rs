@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::devices::Device;
 use super::first_factor::Refused;
 use super::sign_in::At;
 use super::{Broker, BrokerError, Step};
@@ -39,7 +40,8 @@ impl Broker {
     ) -> Result<Step, BrokerError> {
         let now = self.now();
         let login = self.load(handle, browser, now).await?;
-        let at = At { handle, browser, replaces: None, origin, now, begun: Instant::now() };
+        let (device, begun) = (Device::default(), Instant::now());
+        let at = At { handle, browser, replaces: None, device, origin, now, begun };
         if !matches!(login.stage(), Stage::Credentials | Stage::Away { .. }) {
             return self.resume(handle, browser).await;
         }

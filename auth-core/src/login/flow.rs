@@ -151,7 +151,7 @@ pub fn after_first_factor(
     if !matches(&first, &account) {
         return None;
     }
-    if demand.upstream.is_some_and(|upstream| upstream.satisfied_by(&first.0.amr)) {
+    if demand.upstream.is_some_and(|upstream| upstream.satisfied_by(first.upstream_methods())) {
         // The identity provider asked for it and vouches for it.
         return Some(Decision::Complete(Box::new(complete(first, account, AAL2, &["mfa"]))));
     }
@@ -211,6 +211,7 @@ pub fn passwordless(
         amr: passed.amr().iter().map(|&method| method.to_owned()).collect(),
         acr: AAL2,
         authenticated_at: now,
+        upstream: None,
     })
 }
 

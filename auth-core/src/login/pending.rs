@@ -246,6 +246,7 @@ impl PendingLogin {
             expires_at: self.expires_at,
             request: self.request.clone(),
             stage: Stage::Credentials,
+            ceremony: None,
         }
     }
 

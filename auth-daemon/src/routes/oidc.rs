@@ -18,6 +18,7 @@ use super::login;
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::browser::Browser;
+use crate::extract::device::DeviceCookie;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::MaybeSignedIn;
 
@@ -36,6 +37,7 @@ pub(super) async fn callback(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
+    device: DeviceCookie,
 ) -> Result<Response, PublicError> {
     if !is_oidc(&app, &connection) {
         return Err(PublicError::NotFound);
@@ -47,9 +49,11 @@ pub(super) async fn callback(
     // a session without a cookie.
     let work = async move {
         let secret = browser.known()?;
-        let (handle, step) =
-            app.broker.oidc_callback(&connection, &answer, secret, replaces, &origin).await?;
-        login::answered(&app, step, &handle, &cookie).await
+        let (handle, step) = app
+            .broker
+            .oidc_callback(&connection, &answer, secret, replaces, device.device(false), &origin)
+            .await?;
+        login::answered(&app, step, &handle, &device, &cookie).await
     };
     let span = tracing::Span::current();
     tokio::spawn(work.instrument(span)).await.map_err(|error| {

@@ -78,7 +78,7 @@ impl Provider {
                     ClientKind::Gitlab => {
                         gitlab::Person::of(&account).map(drop).map_err(Into::into)
                     }
-                    ClientKind::Oidc => Ok(()),
+                    _ => Ok(()),
                 }
             });
         Ok(judged.map(|()| (browser, account)))

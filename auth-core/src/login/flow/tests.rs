@@ -46,6 +46,12 @@ fn first(connector: &str, amr: &[&str]) -> FirstFactor {
         subject: "subject".to_owned(),
         amr: amr.iter().map(|&method| method.to_owned()).collect(),
         at: NOW,
+        upstream: Some(UpstreamNote {
+            subject: "subject".to_owned(),
+            index: None,
+            sealed_hint: None,
+            methods: amr.iter().map(|&method| method.to_owned()).collect(),
+        }),
     })
 }
 

@@ -15,7 +15,7 @@ use crate::store::{
 };
 
 /// Events, deliveries and the lease.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Outbox {
     events: Vec<OutboxEventRecord>,
     last_sequence: i64,

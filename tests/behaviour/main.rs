@@ -4,7 +4,9 @@
 mod architecture;
 mod authorisation_table;
 mod browser_works;
+mod directory_commands;
 mod embedding;
+mod ldap_faults;
 mod login_ldap;
 mod login_password;
 mod oidc_provider;

@@ -12,6 +12,7 @@ mod check;
 mod connection;
 mod cores;
 mod figures;
+mod ldap_login;
 mod login;
 mod machine;
 mod process;
@@ -31,7 +32,7 @@ use report::Report;
 use site::Backend;
 
 /// The measurements by name, in their order.
-pub const NAMES: [&str; 5] = ["start", "check", "refresh", "login", "memory"];
+pub const NAMES: [&str; 6] = ["start", "check", "refresh", "login", "ldap-login", "memory"];
 
 /// Runs the measurement `name`, or all of them. `program` is this very program: it is the bare
 /// server as well.
@@ -74,6 +75,9 @@ async fn measure(
     }
     if wanted("login") {
         login::measure(report).await?;
+    }
+    if wanted("ldap-login") {
+        ldap_login::measure(report).await?;
     }
     if wanted("memory") {
         storm::measure(report).await?;

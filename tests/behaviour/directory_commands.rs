@@ -193,11 +193,13 @@ async fn further_claims_reach_the_client() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_password_ends_sessions() -> Result<()> {
     let slapd = Slapd::start()?;
+    // By himself: what an administrator sets has to be changed first.
     let set_password = |password: &str| {
-        slapd.modify(&format!(
-            "dn: uid=bob,ou=people,dc=example,dc=org\nchangetype: modify\nreplace: userPassword\n\
-             userPassword: {password}\n"
-        ))
+        let bob = "uid=bob,ou=people,dc=example,dc=org";
+        let ldif = format!(
+            "dn: {bob}\nchangetype: modify\nreplace: userPassword\nuserPassword: {password}\n"
+        );
+        slapd.modify_as(bob, "secret-bob", &ldif)
     };
     // The policy notes the time of a change; the first one makes it there at all.
     set_password("secret-bob")?;

@@ -119,11 +119,11 @@ async fn everybody(server: &SambaAd) {
     for (number, change) in changes.into_iter().enumerate() {
         let mut settings = ad_settings(server);
         change(&mut settings);
-        let pages = 11_u64.div_ceil(u64::from(settings.page_size));
+        let pages = 12_u64.div_ceil(u64::from(settings.page_size));
         let connector = connector(settings);
         let population = population::read(&connector, Reading::Full).await.unwrap();
-        // Eight people of the test, and the administrator, the guest and the Kerberos account.
-        assert_eq!(population.people.len(), 11, "{number}: {:?}", population.names());
+        // Eight people of the test, and the four accounts of every domain.
+        assert_eq!(population.people.len(), 12, "{number}: {:?}", population.names());
         assert!(population.read.searches <= 30 + pages, "{number}: {:?}", population.read);
         population::assert_as_rechecked(&connector, &population).await;
     }

@@ -162,8 +162,16 @@ impl Slapd {
     /// # Errors
     /// With the server's message.
     pub fn modify(&self, ldif: &str) -> Result<()> {
+        self.modify_as(ADMIN_DN, ADMIN_PASSWORD, ldif)
+    }
+
+    /// The same as somebody else.
+    ///
+    /// # Errors
+    /// With the server's message.
+    pub fn modify_as(&self, dn: &str, password: &str, ldif: &str) -> Result<()> {
         let mut command = Command::new("ldapmodify");
-        command.args(["-x", "-H", &self.url(), "-D", ADMIN_DN, "-w", ADMIN_PASSWORD]);
+        command.args(["-x", "-H", &self.url(), "-D", dn, "-w", password]);
         run_with_input(&mut command, ldif).map(drop)
     }
 

@@ -282,6 +282,10 @@ fn io_failure(error: &std::io::Error) -> Failure {
             | std::io::ErrorKind::BrokenPipe
     ) {
         Failure::closed(format!("the server closed the connection: {error}"))
+    } else if error.to_string() == "bytes remaining on stream" {
+        Failure::closed("the server closed the connection in the middle of a message")
+    } else if error.to_string() == "decoding error" {
+        malformed_answer()
     } else {
         Failure::new(FailureKind::Unavailable, error.to_string())
     }

@@ -8,7 +8,7 @@ pub(super) fn tls_repair(failure: &Failure) -> &'static str {
         FailureKind::Tls if failure.message.contains("UnknownIssuer") => {
             "name the directory's certificate authority in ca_file, or pin the certificate"
         }
-        FailureKind::Tls if failure.message.contains("NotValidForName") => {
+        FailureKind::Tls if failure.message.contains("not valid for name") => {
             "the certificate is for other names: use one of them in servers, or renew it with this name"
         }
         FailureKind::Tls if failure.message.contains("Expired") => "renew the server's certificate",

@@ -4,6 +4,7 @@
 mod architecture;
 mod authorisation_table;
 mod browser_works;
+mod directory_sync;
 mod embedding;
 mod login_ldap;
 mod login_password;

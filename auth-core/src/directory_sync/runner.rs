@@ -24,6 +24,12 @@ use crate::store::{
     SyncLease, SyncStatus,
 };
 
+/// How long a store that does not answer is waited for, where a lease is waited for.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Pause between two looks at a lease that is waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// Settings of the synchronisation of one directory.
 #[derive(Clone, Debug)]
 pub struct SyncSettings {
@@ -254,26 +260,37 @@ impl DirectorySync {
     ) -> Result<SyncLease, SyncError> {
         let Self { store, settings, .. } = self;
         let mut first: Option<Timestamp> = None;
+        let mut silent_since: Option<Timestamp> = None;
         loop {
-            let now = self.clock.now();
-            let asked = store
-                .acquire_sync_lease(&settings.directory, &settings.holder, now, now + LIFETIME)
-                .await?;
-            let (holder, until) = match asked {
-                LeaseAnswer::Granted(lease) => return Ok(lease),
-                LeaseAnswer::Held { holder, until } => (holder, until),
-            };
-            // Who renews is alive.
-            if !request.wait || first.is_some_and(|first| until > first) {
-                return Err(SyncError::Busy { holder });
-            }
             if *request.stop.borrow() {
                 return Err(SyncError::Stopped { applied: 0 });
             }
-            first = Some(until);
-            watcher.progress(Progress::Waiting { holder });
-            let pause = until.since(now).clamp(Duration::from_millis(20), LIFETIME / 30);
-            tokio::time::sleep(pause).await;
+            let now = self.clock.now();
+            let asked = store
+                .acquire_sync_lease(&settings.directory, &settings.holder, now, now + LIFETIME)
+                .await;
+            match asked {
+                Ok(LeaseAnswer::Granted(lease)) => return Ok(lease),
+                Ok(LeaseAnswer::Held { holder, until }) => {
+                    // Who renews is alive.
+                    if !request.wait || first.is_some_and(|first| until > first) {
+                        return Err(SyncError::Busy { holder });
+                    }
+                    first = Some(until);
+                    silent_since = None;
+                    watcher.progress(Progress::Waiting { holder });
+                }
+                // A node that stands still in the middle of a batch keeps the lease's row locked
+                // until the store gives up on that node.
+                Err(StoreError::Unavailable { message }) => {
+                    let silent = now.since(*silent_since.get_or_insert(now));
+                    if !request.wait || silent > PATIENCE {
+                        return Err(StoreError::Unavailable { message }.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -307,7 +324,7 @@ impl DirectorySync {
                 }
                 Err(error) => self.refused_read(error, begun),
             },
-            Ok(_) = stop.wait_for(|stop| *stop) => Err(SyncError::Stopped { applied: 0 }),
+            () = asked_to_stop(&mut stop) => Err(SyncError::Stopped { applied: 0 }),
         };
         let now = self.clock.now();
         job::end(&mut job, &outcome, now);
@@ -463,6 +480,13 @@ impl DirectorySync {
             left_out: applied.left_out,
             took: self.clock.now().since(begun),
         }
+    }
+}
+
+/// Resolves when the end is asked for; never when nobody is left who could.
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -5,6 +5,7 @@ mod clients;
 mod connectors;
 mod keys;
 mod observe;
+mod synchronisation;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use auth_core::audit::Origin;
 use auth_core::broker::provider::{Provider, ProviderError};
 use auth_core::broker::{Broker, BrokerSettings};
-use auth_core::clock::{Clock, SystemClock};
+use auth_core::clock::{Clock, SystemClock, Timestamp};
 use auth_core::connector::ldap::LdapConnector;
 use auth_core::connector::password::PasswordRules;
 use auth_core::key_ring::KeyRing;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 pub(crate) use keys::{StartRefused, inspect};
+pub(crate) use synchronisation::SyncPlan;
 
 /// What the site is called and who stands before it.
 pub(crate) struct Site {
@@ -55,6 +57,10 @@ pub(crate) struct App {
     pub(crate) provider: Arc<Provider>,
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
+    /// How each directory is synchronised.
+    pub(crate) syncs: Vec<SyncPlan>,
+    /// When the daemon was started.
+    pub(crate) started_at: Timestamp,
 }
 
 /// Everything that is open: what `serve` serves and what the commands work on.
@@ -64,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) syncs: Vec<SyncPlan>,
 }
 
 /// Opens store and key ring and builds the parts.
@@ -82,6 +89,7 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
         trusted_proxies: config.listen.trusted_proxies.clone(),
     };
     let settings = broker_settings(&config);
+    let syncs = synchronisation::plans(&config);
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
     let connectors = connectors::connectors(config, &random).map_err(refused)?;
@@ -99,7 +107,7 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
         Err(error) => Err(error),
     };
     match started {
-        Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring }),
+        Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring, syncs }),
         Err(error) => {
             store.close().await;
             Err(match error {

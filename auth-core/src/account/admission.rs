@@ -73,6 +73,25 @@ pub fn admit(
     if identity.profile().username.trim().is_empty() {
         return Err(AdmissionRefusal::NoUsername);
     }
+    Ok(Admission::Create(Box::new(new_account(
+        identity.connector(),
+        identity.subject(),
+        identity.profile(),
+        new_id,
+        now,
+    ))))
+}
+
+/// An account for somebody whom a connector vouches for and who has none yet, with the identity
+/// that links the two.
+#[must_use]
+pub fn new_account(
+    connector: &str,
+    subject: &str,
+    profile: &Profile,
+    new_id: Uuid,
+    now: Timestamp,
+) -> NewAccount {
     let id = AccountId(new_id);
     let mut account = AccountRecord {
         id,
@@ -97,14 +116,14 @@ pub fn admit(
         checked_at: Some(now),
         version: 0,
     };
-    apply_profile(&mut account, identity.profile());
+    apply_profile(&mut account, profile);
     let link = IdentityRecord {
-        connector: identity.connector().to_owned(),
-        subject: identity.subject().to_owned(),
+        connector: connector.to_owned(),
+        subject: subject.to_owned(),
         account: id,
         linked_at: now,
     };
-    Ok(Admission::Create(Box::new(NewAccount { account, identity: Some(link), password: None })))
+    NewAccount { account, identity: Some(link), password: None }
 }
 
 /// Writes what the connector says into the account. What the connector does not give is cleared,

@@ -12,6 +12,17 @@ pub(crate) struct DirectoryArgument {
     pub(crate) directory: String,
 }
 
+/// What a synchronisation reads.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArguments {
+    /// Read everybody (the default).
+    #[arg(long, conflicts_with = "incremental")]
+    pub(crate) full: bool,
+    /// Read only what changed since the last run.
+    #[arg(long)]
+    pub(crate) incremental: bool,
+}
+
 /// `sync …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum SyncCommand {
@@ -19,6 +30,8 @@ pub(crate) enum SyncCommand {
     Plan {
         #[command(flatten)]
         directory: DirectoryArgument,
+        #[command(flatten)]
+        read: ReadArguments,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -27,12 +40,11 @@ pub(crate) enum SyncCommand {
     Run {
         #[command(flatten)]
         directory: DirectoryArgument,
-        /// Read everybody.
-        #[arg(long, conflicts_with = "incremental")]
-        full: bool,
-        /// Read only what changed.
+        #[command(flatten)]
+        read: ReadArguments,
+        /// Go on although the plan would deactivate more people than the brake allows.
         #[arg(long)]
-        incremental: bool,
+        override_brake: bool,
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,
@@ -48,10 +60,13 @@ pub(crate) enum SyncCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show past runs.
+    /// Show past runs, newest first.
     History {
         #[command(flatten)]
         directory: DirectoryArgument,
+        /// At most so many.
+        #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+        lines: usize,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -39,14 +39,22 @@ pub(crate) async fn run(file: Option<&Path>) -> anyhow::Result<Exit> {
     event.log();
     store.append_audit(vec![event]).await?;
     let jobs = jobs::start(Arc::clone(&parts.broker), Arc::clone(&parts.provider));
-    let app =
-        Arc::new(App { broker: parts.broker, provider: parts.provider, site: parts.site, metrics });
+    let syncs = jobs::directory_sync::start(&parts.broker, &parts.syncs);
+    let app = Arc::new(App {
+        started_at: parts.broker.now(),
+        broker: parts.broker,
+        provider: parts.provider,
+        site: parts.site,
+        metrics,
+        syncs: parts.syncs,
+    });
     let listeners = vec![
         (public, routes::public(Arc::clone(&app))),
         (admin, routes::administration(Arc::clone(&app))),
     ];
     let outcome = server::serve(listeners, server::end_asked_for()).await;
     jobs.abort();
+    syncs.stop().await;
     store.close().await;
     tracing::info!(event = "stopped", "stopped");
     outcome.map(|()| Exit::Done)

@@ -31,6 +31,7 @@ pub(crate) use reference::reference;
 pub(crate) use schema::schema;
 pub(crate) use sections::client::Client;
 pub(crate) use sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
+pub(crate) use sections::directory::sync::Schedule;
 pub(crate) use sections::directory::{
     AttributeMap, Directory, GroupMapping, GroupNames, GroupSource, Groups, MappedRole, Preset,
     Scope,
@@ -77,7 +78,6 @@ pub(crate) struct Config {
     /// Clients, in the order of the file.
     pub(crate) clients: Vec<Client>,
     /// Who administers the broker.
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with the console"))]
     pub(crate) admin: Admin,
 }
 

@@ -203,7 +203,7 @@ impl SyncStore for PostgresStore {
         audit: Vec<AuditRecord>,
     ) -> Result<bool, StoreError> {
         const END: &str = "UPDATE sync_jobs SET state = $2, finished_at = $3, \
-             detail = CAST($4::text AS json) WHERE id = $1";
+             overridden = $4, detail = CAST($5::text AS json) WHERE id = $1";
         let finished_at = job.finished_at.map(Timestamp::millis);
         let detail = json(&job.detail)?;
         let mut connection = self.database.primary().await?;
@@ -212,7 +212,8 @@ impl SyncStore for PostgresStore {
             connection.rollback().await?;
             return Ok(false);
         }
-        let params: [Param<'_>; 4] = [&job.id.0, &job.state.as_str(), &finished_at, &detail];
+        let params: [Param<'_>; 5] =
+            [&job.id.0, &job.state.as_str(), &finished_at, &job.detail.overridden, &detail];
         if connection.execute(END, &params).await? != 1 {
             connection.rollback().await?;
             return Ok(false);

@@ -234,11 +234,13 @@ impl SyncStore for SqliteStore {
             }
             let written = change(
                 c,
-                "UPDATE sync_job SET state = ?2, finished_at = ?3, detail = ?4 WHERE id = ?1",
+                "UPDATE sync_job SET state = ?2, finished_at = ?3, overridden = ?4, detail = ?5 \
+                 WHERE id = ?1",
                 params![
                     job.id.0.as_bytes(),
                     job.state.as_str(),
                     job.finished_at.map(Timestamp::millis),
+                    job.detail.overridden,
                     to_json(&job.detail)?,
                 ],
             )?;

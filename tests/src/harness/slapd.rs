@@ -32,6 +32,8 @@ pub struct SlapdOptions {
     pub extra_database: String,
     /// Writes no log of operations; for measurements.
     pub quiet: bool,
+    /// A file of further entries (LDIF) that are loaded before the start.
+    pub further_entries: Option<PathBuf>,
     /// Has no certificate, so that StartTLS and `ldaps://` do not work.
     pub without_tls: bool,
     /// Does not offer content synchronisation (RFC 4533).
@@ -73,6 +75,11 @@ impl Slapd {
         let mut load = Command::new(program("slapadd"));
         load.arg("-q").arg("-f").arg(folder.path().join("slapd.conf")).arg("-l").arg(people);
         run(&mut load)?;
+        if let Some(entries) = &options.further_entries {
+            let mut load = Command::new(program("slapadd"));
+            load.arg("-q").arg("-f").arg(folder.path().join("slapd.conf")).arg("-l").arg(entries);
+            run(&mut load)?;
+        }
 
         let mut server = Self { folder, child: None, port: 0, tls_port: 0, quiet: options.quiet };
         // A free port can be taken by somebody else before slapd binds it; then it ends at once.
@@ -172,6 +179,18 @@ impl Slapd {
     pub fn modify_as(&self, dn: &str, password: &str, ldif: &str) -> Result<()> {
         let mut command = Command::new("ldapmodify");
         command.args(["-x", "-H", &self.url(), "-D", dn, "-w", password]);
+        run_with_input(&mut command, ldif).map(drop)
+    }
+
+    /// Adds an entry (LDIF without `changetype`) with the operational attributes that it names, such
+    /// as its old `entryUUID`, as a restored backup has them.
+    ///
+    /// # Errors
+    /// With the server's message.
+    pub fn restore(&self, ldif: &str) -> Result<()> {
+        let mut command = Command::new("ldapadd");
+        command.args(["-x", "-e", "relax", "-H", &self.url(), "-D", ADMIN_DN]);
+        command.args(["-w", ADMIN_PASSWORD]);
         run_with_input(&mut command, ldif).map(drop)
     }
 

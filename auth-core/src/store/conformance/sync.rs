@@ -256,8 +256,8 @@ async fn deactivations_are_counted_in_their_window(store: Arc<dyn Store>) -> Out
     for (n, overridden) in [(1u32, false), (2, true), (3, false)] {
         let subject = person(&*store, n).await?;
         let mut job = job(&lease, n);
-        job.detail.overridden = overridden;
         assert!(store.begin_sync_job(&lease, job.clone(), vec![]).await?);
+        job.detail.overridden = overridden;
         let mut account = given::existing_account(&*store, sample::account_id(n)).await?;
         account.active = false;
         let step = super::sync_batch::update(account, &subject, true);

@@ -136,16 +136,18 @@ fn search() {
 }
 
 #[test]
-fn synchronisation_is_accepted_with_a_warning() {
+fn synchronisation_is_accepted() {
     let base = format!(
         "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n{CORP}bind_dn = \"cn=r\"\nbind_password = \"x\"\n"
     );
-    check_warnings(
-        &format!(
-            "{base}[directory.sync]\nschedule = \"every 15m\"\ndeactivation_brake = {{ share = \"20%\", people = 3 }}"
-        ),
-        &["directory[0].sync (corp): this version does not synchronise"],
-    );
+    for schedule in ["every 15m", "0 3 * * *", "off"] {
+        check_warnings(
+            &format!(
+                "{base}[directory.sync]\nschedule = \"{schedule}\"\ndeactivation_brake = {{ share = \"20%\", people = 3 }}"
+            ),
+            &[],
+        );
+    }
     check_key("[directory.sync]\nschedule = \"daily\"", &["sync.schedule (corp): is no schedule"]);
     check_key(
         "[directory.sync]\nschedule = \"every 1s\"",

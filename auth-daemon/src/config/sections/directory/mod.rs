@@ -73,7 +73,6 @@ pub(crate) struct Directory {
     pub(crate) recheck_after: Duration,
     /// How long after the last look refreshes go on while the directory is down.
     pub(crate) recheck_grace: Duration,
-    /// Synchronisation, where it is set.
-    #[expect(dead_code, reason = "checked now, run once sync jobs exist")]
-    pub(crate) sync: Option<Sync>,
+    /// Synchronisation; by hand only where it is not set.
+    pub(crate) sync: Sync,
 }

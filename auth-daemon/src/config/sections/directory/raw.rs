@@ -91,7 +91,7 @@ pub(in crate::config) struct RawDirectory {
     pub(super) recheck_after: DurationText,
     /// How long after the last look sessions are still refreshed while the directory is down.
     pub(super) recheck_grace: DurationText,
-    /// Synchronisation of all people. This version does not run it.
+    /// Synchronisation of all people.
     pub(super) sync: Option<RawSync>,
 }
 
@@ -211,7 +211,7 @@ impl RawDirectory {
             page_size: self.page_size,
             recheck_after: recheck_after.unwrap_or_default(),
             recheck_grace: recheck_grace.unwrap_or_default(),
-            sync: self.sync.map(|sync| sync.resolve(&at.key("sync"), problems)),
+            sync: self.sync.unwrap_or_default().resolve(&at.key("sync"), problems),
         }
     }
 

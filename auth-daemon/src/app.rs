@@ -6,6 +6,7 @@ mod connectors;
 mod keys;
 mod observe;
 pub(crate) mod saml;
+mod synchronisation;
 mod upstream;
 
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use auth_core::audit::Origin;
 use auth_core::broker::provider::{Provider, ProviderError, ProviderSettings};
 use auth_core::broker::{Broker, BrokerSettings, Connectors};
-use auth_core::clock::{Clock, SystemClock};
+use auth_core::clock::{Clock, SystemClock, Timestamp};
 use auth_core::connector::ldap::LdapConnector;
 use auth_core::connector::password::PasswordRules;
 use auth_core::factor::passkey::Passkeys;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 pub(crate) use keys::{StartRefused, StorePlace, inspect};
+pub(crate) use synchronisation::SyncPlan;
 
 /// What the site is called and who stands before it.
 pub(crate) struct Site {
@@ -69,6 +71,10 @@ pub(crate) struct App {
     pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
+    /// How each directory is synchronised.
+    pub(crate) syncs: Vec<SyncPlan>,
+    /// When the daemon was started.
+    pub(crate) started_at: Timestamp,
 }
 
 /// Everything that is open: what `serve` serves and what the commands work on.
@@ -78,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) syncs: Vec<SyncPlan>,
 }
 
 /// Opens store and key ring and builds the parts.
@@ -120,6 +127,7 @@ struct Prepared {
     settings: BrokerSettings,
     provider_settings: ProviderSettings,
     passkeys: Option<Passkeys>,
+    syncs: Vec<SyncPlan>,
     connectors: Connectors,
 }
 
@@ -132,10 +140,19 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
     };
     let settings = broker_settings(&config);
     let passkeys = connectors::passkeys(&config).map_err(refused)?;
+    let syncs = synchronisation::plans(&config);
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
     let connectors = connectors::connectors(config, random).map_err(refused)?;
-    Ok(Prepared { password_rules, site, settings, provider_settings, passkeys, connectors })
+    Ok(Prepared {
+        password_rules,
+        site,
+        settings,
+        provider_settings,
+        passkeys,
+        syncs,
+        connectors,
+    })
 }
 
 async fn assemble(
@@ -144,8 +161,15 @@ async fn assemble(
     ring: Arc<KeyRing>,
     random: Arc<dyn Random>,
 ) -> anyhow::Result<Parts> {
-    let Prepared { password_rules, site, settings, provider_settings, passkeys, connectors } =
-        prepared;
+    let Prepared {
+        password_rules,
+        site,
+        settings,
+        provider_settings,
+        passkeys,
+        syncs,
+        connectors,
+    } = prepared;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
@@ -162,7 +186,7 @@ async fn assemble(
         Err(error) => Err(error),
     };
     match started {
-        Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring }),
+        Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring, syncs }),
         Err(error @ (ProviderError::ClientTwice { .. } | ProviderError::Issuer(_))) => {
             Err(refused(error.into()))
         }

@@ -70,6 +70,14 @@ const WALLS: &[Wall] = &[
     wall("auth-core/src/login", &[PROTOCOLS, SHELL, STORE, IO, &["crate::handoff"]]),
     wall("auth-core/src/session", &[PROTOCOLS, SHELL, STORE, IO]),
     wall("auth-core/src/handoff", &[PROTOCOLS, SHELL, STORE, IO]),
+    // The rules of synchronisation see values; four files read, write and wait.
+    wall("auth-core/src/directory_sync/change", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/compare", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/decision", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/digest", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/guard", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/names", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/plan", &[STORE, IO]),
     // The store is data and traits; it decides nothing.
     wall("auth-core/src/store", &[PROTOCOLS, SHELL, &["crate::handoff", "crate::factor"]]),
     wall("auth-core/src", &[WEB_AND_SQL, &["openssl", "samael", "auth_daemon"]]),

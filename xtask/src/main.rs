@@ -18,6 +18,7 @@ Usage: cargo xtask COMMAND
   test [FILTER]    installs what is missing, then format, lints, documentation and all tests;
                    FILTER narrows the tests to those whose name contains it
   bench [NAME]     measures a release build; NAME narrows it to one measurement
+  bench sync [N]   measures the synchronisation of a directory of N people (100000)
   schema           writes the schema and reference of the configuration into docs/
   packages         prints the Debian packages that are missing, installs nothing
 ";
@@ -40,8 +41,9 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
         ["demo", "--once"] => demo(&["--once"]),
         ["test"] => test(None),
         ["test", filter] if !filter.starts_with('-') => test(Some(filter)),
-        ["bench"] => bench(None),
-        ["bench", name] if !name.starts_with('-') => bench(Some(name)),
+        ["bench"] => bench(&[]),
+        ["bench", name] if !name.starts_with('-') => bench(&[name]),
+        ["bench", "sync", people] if !people.starts_with('-') => bench(&["sync", people]),
         ["schema"] => steps::schema(),
         ["packages"] => {
             let missing = packages::missing(Use::Tests)?;
@@ -74,10 +76,10 @@ fn test(filter: Option<&str>) -> Result<(), Failure> {
     steps::tests(filter)
 }
 
-fn bench(name: Option<&str>) -> Result<(), Failure> {
+fn bench(arguments: &[&str]) -> Result<(), Failure> {
     packages::install(Use::Tests)?;
     steps::build_programs(steps::Profile::Release)?;
-    Err(steps::become_program("bench", true, name.as_slice()))
+    Err(steps::become_program("bench", true, arguments))
 }
 
 /// Why a command ends, and with which exit code.

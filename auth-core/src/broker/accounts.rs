@@ -295,7 +295,10 @@ impl Broker {
         let now = self.now();
         for _ in 0..4 {
             let mut account = self.find_account(name).await?;
-            if account.active == active {
+            // Whom a synchronisation shut out it lets in again; an administrator's word stands.
+            let by_sync =
+                account.inactive_reason.as_deref().is_some_and(|it| it.starts_with("sync:"));
+            if account.active == active && (active || !by_sync) {
                 return Ok(false);
             }
             account.active = active;

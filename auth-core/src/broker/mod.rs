@@ -14,6 +14,7 @@ mod enrolment;
 mod first_factor;
 mod grace;
 pub mod identities;
+mod identity_moves;
 mod notice;
 #[cfg(feature = "oidc")]
 pub mod oidc;

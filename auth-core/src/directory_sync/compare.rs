@@ -30,8 +30,13 @@ pub(super) struct Traces {
     /// Position in the stream of those who go on, so that a second one of the same subject
     /// replaces the first.
     passed: HashMap<Key, u32>,
-    /// DNs of entries that could not be mapped, in lower case.
-    unmappable: HashSet<Key>,
+}
+
+/// Entries that could not be mapped.
+#[derive(Debug, Default)]
+pub(super) struct Unmappable {
+    /// DNs in lower case.
+    dns: HashSet<Key>,
 }
 
 #[derive(Debug)]
@@ -79,11 +84,6 @@ impl Traces {
         self.passed.insert(key(subject), index)
     }
 
-    /// Notes an entry that could not be mapped.
-    pub(super) fn note_unmappable(&mut self, dn: &str) {
-        self.unmappable.insert(key(&dn.to_lowercase()));
-    }
-
     /// Whether the person streamed past.
     pub(super) fn was_seen(&mut self, subject: &str) -> bool {
         let subject = key(subject);
@@ -91,11 +91,9 @@ impl Traces {
             || self.find(&subject).is_some_and(|trace| trace.flags & SEEN != 0)
     }
 
-    /// Whether an entry that could not be mapped may be this person's: it has the DN that was last
-    /// seen, or no DN is known.
-    pub(super) fn may_be_unmappable(&self, dn: Option<&str>) -> bool {
-        !self.unmappable.is_empty()
-            && dn.is_none_or(|dn| self.unmappable.contains(&key(&dn.to_lowercase())))
+    /// How many known people did not stream past and may still come in.
+    pub(super) fn unseen(&self) -> usize {
+        self.known.iter().filter(|trace| trace.flags & (SEEN | SHUT_OUT) == 0).count()
     }
 
     fn find(&mut self, subject: &Key) -> Option<&mut Trace> {
@@ -105,6 +103,19 @@ impl Traces {
         }
         let at = self.known.binary_search_by(|trace| trace.subject.cmp(subject)).ok()?;
         self.known.get_mut(at)
+    }
+}
+
+impl Unmappable {
+    /// Notes an entry that could not be mapped.
+    pub(super) fn note(&mut self, dn: &str) {
+        self.dns.insert(key(&dn.to_lowercase()));
+    }
+
+    /// Whether an entry that could not be mapped may be this person's: it has the DN that was last
+    /// seen, or no DN is known.
+    pub(super) fn may_be(&self, dn: Option<&str>) -> bool {
+        !self.dns.is_empty() && dn.is_none_or(|dn| self.dns.contains(&key(&dn.to_lowercase())))
     }
 }
 
@@ -140,16 +151,17 @@ mod tests {
         traces.compare("a", &[1; 16]);
         assert_eq!(traces.pass("n", 7), None);
         assert_eq!(traces.pass("n", 9), Some(7), "the later entry counts");
+        assert_eq!(traces.unseen(), 1);
         assert!(traces.was_seen("a") && traces.was_seen("n") && !traces.was_seen("b"));
     }
 
     #[test]
     fn an_unmappable_entry_is_whoever_had_its_dn() {
-        let mut traces = Traces::default();
-        assert!(!traces.may_be_unmappable(None));
-        traces.note_unmappable("uid=A,dc=x");
-        assert!(traces.may_be_unmappable(Some("UID=a,DC=x")));
-        assert!(!traces.may_be_unmappable(Some("uid=b,dc=x")));
-        assert!(traces.may_be_unmappable(None), "a DN that was never seen may be any");
+        let mut unmappable = Unmappable::default();
+        assert!(!unmappable.may_be(None));
+        unmappable.note("uid=A,dc=x");
+        assert!(unmappable.may_be(Some("UID=a,DC=x")));
+        assert!(!unmappable.may_be(Some("uid=b,dc=x")));
+        assert!(unmappable.may_be(None), "a DN that was never seen may be any");
     }
 }

@@ -301,9 +301,8 @@ impl Decision {
             reason,
         };
         let done = self.operation.map(|op| line(op, self.fields.clone(), self.reason.clone()));
-        let open = (!self.conflicts.is_empty()).then(|| {
-            line(Operation::Conflict, BTreeMap::new(), Some(self.conflicts.join("; ")))
-        });
+        let open = (!self.conflicts.is_empty())
+            .then(|| line(Operation::Conflict, BTreeMap::new(), Some(self.conflicts.join("; "))));
         done.into_iter().chain(open).collect()
     }
 
@@ -313,9 +312,9 @@ impl Decision {
         ["groups", "roles"].iter().any(|name| {
             self.fields.get(name).is_some_and(|field| {
                 let (from, to) = (field.from.as_array(), field.to.as_array());
-                from.into_iter().flatten().any(|item| {
-                    item != "member" && !to.is_some_and(|items| items.contains(item))
-                })
+                from.into_iter()
+                    .flatten()
+                    .any(|item| item != "member" && !to.is_some_and(|items| items.contains(item)))
             })
         })
     }
@@ -386,11 +385,13 @@ impl Decision {
                 .with("subject", subject)
                 .with("by", "sync")
         };
-        let revoked = |reason: &str| event("session.revoked").with("reason", reason).with("all", true);
+        let revoked =
+            |reason: &str| event("session.revoked").with("reason", reason).with("all", true);
         let mut events = vec![match operation {
             Operation::Create => event("account.created"),
-            Operation::Deactivate => event("account.disabled")
-                .with("reason", self.reason.clone().unwrap_or_default()),
+            Operation::Deactivate => {
+                event("account.disabled").with("reason", self.reason.clone().unwrap_or_default())
+            }
             Operation::Reactivate => event("account.enabled"),
             Operation::Update | Operation::Conflict => event("account.updated"),
         }];

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::clock::Timestamp;
-use crate::connector::ldap::{LdapConnector, PopulationItem, ReadPosition, Reading};
 use crate::connector::ConnectorError;
+use crate::connector::ldap::{LdapConnector, PopulationItem, ReadPosition, Reading};
 
 /// A read that counts: every page and every further search ended with success.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

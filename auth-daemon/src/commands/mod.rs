@@ -5,10 +5,12 @@ mod client;
 mod config;
 mod key;
 mod ldap;
+mod ldap_ids;
 mod reachability;
 mod saml;
 mod serve;
 mod session;
+mod sync;
 mod user;
 
 use std::path::Path;
@@ -20,7 +22,7 @@ use auth_core::broker::provider::Provider;
 use auth_core::connector::password::PasswordRules;
 use auth_core::key_ring::KeyRing;
 
-use crate::app::{self, StartRefused};
+use crate::app::{self, StartRefused, SyncPlan};
 use crate::cli::{Cli, Command};
 use crate::config::{Config, Loaded};
 use crate::exit::Exit;
@@ -33,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) password_rules: PasswordRules,
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) origin: Origin,
+    pub(crate) syncs: Vec<SyncPlan>,
 }
 
 /// Runs the command line.
@@ -47,7 +50,7 @@ pub(crate) async fn run(cli: Cli) -> Exit {
         Command::Client(command) => report(client::run(command, file).await),
         Command::Key(command) => report(key::run(command, file).await),
         Command::Audit(command) => report(audit::run(command, file).await),
-        Command::Sync(_) => not_available("sync"),
+        Command::Sync(command) => report(sync::run(command, file).await),
         Command::Saml(command) => report(saml::run(command, file).await),
         Command::Claims(_) => not_available("claims"),
         Command::Token(_) => not_available("token"),
@@ -96,6 +99,7 @@ where
         password_rules: parts.password_rules,
         ring: parts.ring,
         origin: app::command_line_origin(),
+        syncs: parts.syncs,
     };
     let outcome = command(&context).await;
     context.broker.store().close().await;

@@ -33,8 +33,10 @@ pub(crate) use sections::accounts::{Accounts, Provisioning};
 pub(crate) use sections::client::Client;
 pub(crate) use sections::client::delivery::{Mattermost, Membership, Webhook};
 pub(crate) use sections::client::kind::{ClientKind, IdTokenAlgorithm, TokenEndpointAuthMethod};
+pub(crate) use sections::directory::sync::Schedule;
 pub(crate) use sections::directory::{
-    AttributeMap, Directory, GroupNames, GroupSource, Groups, Preset, Scope,
+    AttributeMap, Directory, GroupMapping, GroupNames, GroupSource, Groups, MappedRole, Preset,
+    Scope,
 };
 pub(crate) use sections::mfa::MfaPolicy;
 pub(crate) use sections::oidc::{ClaimNames, Oidc, OidcPreset, SecretMethod, UserinfoUse};
@@ -89,7 +91,6 @@ pub(crate) struct Config {
     /// Clients, in the order of the file.
     pub(crate) clients: Vec<Client>,
     /// Who administers the broker.
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with the console"))]
     pub(crate) admin: Admin,
 }
 

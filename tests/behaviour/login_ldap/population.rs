@@ -55,7 +55,7 @@ impl Population {
         names
     }
 
-    fn position(&self) -> &ReadPosition {
+    pub(crate) fn position(&self) -> &ReadPosition {
         self.read.position.as_ref().unwrap()
     }
 }

@@ -81,6 +81,11 @@ impl ReadPosition {
         self.groups == hexadecimal(groups) && self.roles == hexadecimal(roles)
     }
 
+    /// The server that it was made with.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// How changes are found.
     pub(super) const fn source(&self) -> &Source {
         &self.source

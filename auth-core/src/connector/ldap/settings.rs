@@ -1,11 +1,13 @@
 //! The settings of one directory, typed. The file format belongs to the program that reads it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
+use super::directory::servers::SRV_SCHEME;
 use super::group::GroupSettings;
 use super::group_map::GroupMapping;
 use super::preset::Preset;
@@ -21,8 +23,13 @@ pub struct LdapSettings {
     pub label: String,
     /// The product.
     pub preset: Preset,
-    /// Servers in order of preference, `ldaps://HOST[:PORT]` or `ldap://HOST[:PORT]`.
+    /// Servers in order of preference, `ldaps://HOST[:PORT]` or `ldap://HOST[:PORT]`, or
+    /// `srv://DOMAIN` for those that the domain's SRV records name (RFC 2782): of `_ldap._tcp` with
+    /// `starttls`, else of `_ldaps._tcp`, else the hosts of `_ldap._tcp` on port 636. Hosts outside
+    /// the domain are not used.
     pub servers: Vec<Url>,
+    /// DNS servers that are asked for `srv://`; empty: the system's.
+    pub name_servers: Vec<SocketAddr>,
     /// Whether `ldap://` connections are upgraded by StartTLS. Without it `ldap://` is accepted
     /// for loopback addresses only, because passwords would cross the network in clear.
     pub starttls: bool,
@@ -115,6 +122,7 @@ impl LdapSettings {
             label: id.to_owned(),
             preset,
             servers,
+            name_servers: Vec::new(),
             starttls: false,
             bind_dn: None,
             bind_password: None,
@@ -142,7 +150,8 @@ impl LdapSettings {
 
     /// Whether any connection uses TLS.
     pub(super) fn uses_tls(&self) -> bool {
-        self.starttls || self.servers.iter().any(|server| server.scheme() == "ldaps")
+        self.starttls
+            || self.servers.iter().any(|server| matches!(server.scheme(), "ldaps" | SRV_SCHEME))
     }
 
     /// Every attribute that a person's entry is read for.

@@ -4,8 +4,10 @@
 mod active_directory;
 mod availability;
 mod credentials;
+mod directory_server_389;
 mod entries;
 mod population;
+mod service_records;
 mod transport;
 
 use std::future::Future;

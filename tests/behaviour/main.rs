@@ -4,8 +4,10 @@
 mod architecture;
 mod authorisation_table;
 mod browser_works;
+mod directory_commands;
 mod directory_sync;
 mod embedding;
+mod ldap_faults;
 mod login_ldap;
 mod login_password;
 mod oidc_provider;

@@ -21,9 +21,20 @@ pub(crate) enum Use {
 const DEMO: &[&str] =
     &["gcc", "libc6-dev", "make", "ca-certificates", "ldap-utils", "openssl", "procps", "slapd"];
 /// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
-/// makes load.
-const TESTS: &[&str] =
-    &["chromium", "chromium-driver", "oathtool", "postgresql", "slapd-contrib", "wrk"];
+/// makes load, the packages of Samba are an Active Directory domain controller.
+const TESTS: &[&str] = &[
+    "chromium",
+    "chromium-driver",
+    "oathtool",
+    "postgresql",
+    "python3-samba",
+    "samba",
+    "samba-ad-dc",
+    "samba-ad-provision",
+    "samba-dsdb-modules",
+    "slapd-contrib",
+    "wrk",
+];
 
 /// One script, so that the policy is removed again whatever ends it.
 const INSTALL: &str = r#"

@@ -1,5 +1,6 @@
 //! From a verified identity to its stored account: load, decide, save.
 
+use super::directory_facts::DirectoryFacts;
 use super::first_factor::Refused;
 use super::{Broker, BrokerError};
 use crate::account::{Admission, admit};
@@ -13,6 +14,25 @@ impl Broker {
     /// a name or address that another account holds is refused for a new person, and left as it
     /// was for a known one.
     pub(super) async fn admit(
+        &self,
+        identity: &VerifiedIdentity,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Result<AccountRecord, Refused>, BrokerError> {
+        let admitted = self.account_for(identity, origin, now).await?;
+        if let Ok(account) = &admitted {
+            let facts = DirectoryFacts {
+                connector: identity.connector(),
+                subject: identity.subject(),
+                password_changed_at: identity.password_changed_at(),
+                claims: &identity.profile().claims,
+            };
+            self.note_facts(account, &facts, origin, now).await?;
+        }
+        Ok(admitted)
+    }
+
+    async fn account_for(
         &self,
         identity: &VerifiedIdentity,
         origin: &Origin,

@@ -8,7 +8,9 @@
 pub mod accounts;
 mod admission;
 pub mod browser_session;
+mod directory_facts;
 mod first_factor;
+mod identity_moves;
 pub mod provider;
 mod recheck;
 mod second_factor;

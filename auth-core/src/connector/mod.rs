@@ -69,6 +69,7 @@ pub struct VerifiedIdentity {
     profile: Profile,
     amr: Vec<String>,
     at: Timestamp,
+    password_changed_at: Option<String>,
 }
 
 impl VerifiedIdentity {
@@ -85,7 +86,14 @@ impl VerifiedIdentity {
             profile,
             amr: amr.iter().map(|&method| method.to_owned()).collect(),
             at,
+            password_changed_at: None,
         }
+    }
+
+    /// With what the connector says of the last change of the password.
+    #[cfg(feature = "ldap")]
+    fn with_password_changed_at(self, password_changed_at: Option<String>) -> Self {
+        Self { password_changed_at, ..self }
     }
 
     /// The connector that verified it.
@@ -110,6 +118,12 @@ impl VerifiedIdentity {
     #[must_use]
     pub fn amr(&self) -> &[String] {
         &self.amr
+    }
+
+    /// What the connector says of the last change of the password; opaque, to be compared.
+    #[must_use]
+    pub fn password_changed_at(&self) -> Option<&str> {
+        self.password_changed_at.as_deref()
     }
 
     /// When it was verified.
@@ -220,10 +234,19 @@ impl ConnectorError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recheck {
     /// Still there and allowed; the profile may have changed.
-    Present(Box<Profile>),
+    Present(Box<Present>),
     /// Gone, disabled, expired or out of the filter: `reason` is the audit word.
     Gone {
         /// Why, e.g. `gone`, `account_disabled`.
         reason: &'static str,
     },
+}
+
+/// What a connector says of a person who is still there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// The profile now.
+    pub profile: Profile,
+    /// What the connector says of the last change of the password; opaque, to be compared.
+    pub password_changed_at: Option<String>,
 }

@@ -10,11 +10,13 @@ use openidconnect::{
     SubjectIdentifier, UserInfoClaims,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::client::Client;
 use super::scope::{self, Scope};
-use crate::store::{AccountId, AccountRecord};
+use crate::store::{AccountId, AccountRecord, ClaimMap};
 
 /// Claims about groups and roles; not standardised, but named alike by all larger providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +27,45 @@ pub struct GroupClaims {
     /// Roles: `member`, `guest`, `administrator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
+    /// Further claims as the connector mapped them: one value as a text, several as a list.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, Value>,
 }
+
+/// Claims that the broker makes itself, or that others must not write (RFC 7519 section 4.1,
+/// OpenID Connect Core 1.0 sections 2 and 5.1): a connector's are left out.
+const OWN: &[&str] = &[
+    "acr",
+    "amr",
+    "at_hash",
+    "aud",
+    "auth_time",
+    "azp",
+    "c_hash",
+    "email",
+    "email_verified",
+    "exp",
+    "family_name",
+    "given_name",
+    "groups",
+    "iat",
+    "iss",
+    "jti",
+    "locale",
+    "name",
+    "nbf",
+    "nickname",
+    "nonce",
+    "preferred_username",
+    "roles",
+    "sid",
+    "sub",
+    "updated_at",
+];
+/// What groups bring; told with the scope of groups, and always as lists.
+const OF_GROUPS: &[&str] = &["channels", "teams"];
+/// Too large for an ID token, which travels in headers and is kept in sessions.
+const PICTURE: &str = "picture";
 
 impl AdditionalClaims for GroupClaims {}
 
@@ -68,20 +108,56 @@ pub fn standard_claims(account: &AccountRecord, scope: &Scope) -> StandardClaims
     claims
 }
 
-/// The claims about groups that `scope` grants, without the groups that `client` is not told of.
+/// The claims about groups that `scope` grants, without the groups that `client` is not told of,
+/// and the further ones; the picture only where `with_picture`.
 #[must_use]
-pub fn group_claims(account: &AccountRecord, client: &Client, scope: &Scope) -> GroupClaims {
-    if !scope.contains(scope::GROUPS) {
-        return GroupClaims::default();
+pub fn group_claims(
+    account: &AccountRecord,
+    more: &ClaimMap,
+    client: &Client,
+    scope: &Scope,
+    with_picture: bool,
+) -> GroupClaims {
+    let of_groups = scope.contains(scope::GROUPS);
+    let of_person = scope.contains(scope::PROFILE);
+    let told = |name: &str| {
+        if OF_GROUPS.contains(&name) {
+            of_groups
+        } else {
+            of_person && !OWN.contains(&name) && (with_picture || name != PICTURE)
+        }
+    };
+    let more = more
+        .iter()
+        .filter(|(name, _)| told(name))
+        .map(|(name, values)| (name.clone(), claim_value(name, values)))
+        .collect();
+    if !of_groups {
+        return GroupClaims { groups: None, roles: None, more };
     }
-    let told = account.groups.iter().filter(|group| client.is_told_group(group)).cloned();
-    GroupClaims { groups: Some(told.collect()), roles: Some(account.roles.clone()) }
+    let groups = account.groups.iter().filter(|group| client.is_told_group(group)).cloned();
+    GroupClaims { groups: Some(groups.collect()), roles: Some(account.roles.clone()), more }
+}
+
+fn claim_value(name: &str, values: &[String]) -> Value {
+    match values {
+        [one] if !OF_GROUPS.contains(&name) => Value::String(one.clone()),
+        all => Value::Array(all.iter().cloned().map(Value::String).collect()),
+    }
 }
 
 /// The answer of the userinfo endpoint.
 #[must_use]
-pub fn userinfo(account: &AccountRecord, client: &Client, scope: &Scope) -> UserInfo {
-    UserInfoClaims::new(standard_claims(account, scope), group_claims(account, client, scope))
+pub fn userinfo(
+    account: &AccountRecord,
+    more: &ClaimMap,
+    client: &Client,
+    scope: &Scope,
+) -> UserInfo {
+    UserInfoClaims::new(
+        standard_claims(account, scope),
+        group_claims(account, more, client, scope, true),
+    )
 }
 
 fn full_name(account: &AccountRecord) -> String {
@@ -135,7 +211,19 @@ pub(crate) mod tests {
 
     fn told(scope: &str, client: ClientSettings) -> serde_json::Value {
         let scope = Scope::parse(scope).unwrap();
-        serde_json::to_value(userinfo(&account(), &confidential(client), &scope)).unwrap()
+        let more = ClaimMap::from([
+            ("department".to_owned(), vec!["42".to_owned()]),
+            ("phones".to_owned(), vec!["1".to_owned(), "2".to_owned()]),
+            ("teams".to_owned(), vec!["eng".to_owned()]),
+            ("picture".to_owned(), vec!["data:,x".to_owned()]),
+            // A connector must not say who somebody is.
+            ("sub".to_owned(), vec!["mallory".to_owned()]),
+            ("email".to_owned(), vec!["mallory@example.com".to_owned()]),
+        ]);
+        let client = confidential(client);
+        let in_token = group_claims(&account(), &more, &client, &scope, false);
+        assert!(!in_token.more.contains_key("picture"), "not in an ID token");
+        serde_json::to_value(userinfo(&account(), &more, &client, &scope)).unwrap()
     }
 
     #[test]
@@ -151,7 +239,8 @@ pub(crate) mod tests {
             serde_json::json!({
                 "sub": sub, "preferred_username": "Alice", "name": "Alice Archer",
                 "given_name": "Alice", "family_name": "Archer", "nickname": "ali",
-                "locale": "de-AT", "updated_at": 1_763_000_000,
+                "locale": "de-AT", "updated_at": 1_763_000_000, "department": "42",
+                "phones": ["1", "2"], "picture": "data:,x",
             })
         );
     }
@@ -161,6 +250,7 @@ pub(crate) mod tests {
         let all = told("openid groups", settings("chat"));
         assert_eq!(all["groups"], serde_json::json!(["staff", "secret"]));
         assert_eq!(all["roles"], serde_json::json!(["member"]));
+        assert_eq!(all["teams"], serde_json::json!(["eng"]));
         let narrow = ClientSettings { groups: Some(vec!["staff".to_owned()]), ..settings("chat") };
         assert_eq!(told("openid groups", narrow)["groups"], serde_json::json!(["staff"]));
     }

@@ -21,7 +21,7 @@ use super::signing_key::SigningKey;
 use super::signing_key_set::SigningKeySet;
 use crate::clock::Timestamp;
 use crate::secret::Token;
-use crate::store::{AccountId, AccountRecord, SessionRecord};
+use crate::store::{AccountId, AccountRecord, ClaimMap, SessionRecord};
 
 /// Longest hint that is looked at.
 const LONGEST_HINT: usize = 16 * 1024;
@@ -71,6 +71,8 @@ pub struct IdTokenContent<'a> {
     pub client: &'a Client,
     /// About whom.
     pub account: &'a AccountRecord,
+    /// Further claims about them.
+    pub more: &'a ClaimMap,
     /// About which client session.
     pub session: &'a SessionRecord,
     /// What was granted.
@@ -98,7 +100,13 @@ impl IdTokenContent<'_> {
             claims::standard_claims(self.account, self.scope),
             SessionClaims {
                 sid: Some(self.session.id.to_string()),
-                groups: claims::group_claims(self.account, self.client, self.scope),
+                groups: claims::group_claims(
+                    self.account,
+                    self.more,
+                    self.client,
+                    self.scope,
+                    false,
+                ),
             },
         )
         .set_auth_time(Some(numeric_date(self.session.authenticated_at)?))
@@ -222,6 +230,7 @@ mod tests {
             issuer: &issuer(),
             client: &confidential(settings("chat")),
             account: &account(),
+            more: &ClaimMap::new(),
             session: &client_session(NOW),
             scope: &Scope::parse("openid email groups").unwrap(),
             nonce: Some("n-0S6"),

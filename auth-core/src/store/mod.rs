@@ -13,6 +13,7 @@ mod audit;
 #[cfg(any(test, feature = "test-support"))]
 pub mod conformance;
 mod factors;
+mod identities;
 mod keys;
 mod logins;
 pub mod memory;
@@ -29,6 +30,7 @@ pub use accounts::{
 };
 pub use audit::{AuditEntry, AuditQuery, AuditStore};
 pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeRecord};
+pub use identities::{ClaimMap, IdentityMove, IdentityStore, PasswordChange};
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
 pub use logins::{LoginCompletion, LoginRecord, LoginStore};
 pub use replay::ReplayStore;
@@ -94,6 +96,7 @@ pub trait Store:
     AccountStore
     + AuditStore
     + FactorStore
+    + IdentityStore
     + KeyStore
     + LoginStore
     + ReplayStore

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use auth_core::broker::{Connectors, RecheckTimes};
 use auth_core::connector::ldap::{
-    GroupNames, GroupSource, LdapConnector, LdapSettings, Preset, SearchScope,
+    GroupMapping, GroupNames, GroupRole, GroupSource, LdapConnector, LdapSettings, Preset,
+    SearchScope,
 };
 use auth_core::connector::password::{
     Argon2Parameters, HashPool, HashPoolSettings, PasswordConnector, PasswordRules,
@@ -144,6 +145,7 @@ fn ldap_settings(directory: config::Directory) -> LdapSettings {
     }
     set_attributes(&mut settings, directory.attributes);
     set_groups(&mut settings, directory.groups);
+    settings.group_map = directory.group_map.into_iter().map(group_mapping).collect();
     settings
 }
 
@@ -162,12 +164,25 @@ fn set_attributes(settings: &mut LdapSettings, wanted: config::AttributeMap) {
         (&mut map.nickname, wanted.nickname),
         (&mut map.position, wanted.position),
         (&mut map.locale, wanted.locale),
+        (&mut map.picture, wanted.picture),
     ] {
         if value.is_some() {
             *field = value;
         }
     }
     map.claims.extend(wanted.claims);
+}
+
+fn group_mapping(wanted: config::GroupMapping) -> GroupMapping {
+    GroupMapping {
+        group: wanted.group,
+        role: wanted.role.map(|role| match role {
+            config::MappedRole::Administrator => GroupRole::Administrator,
+            config::MappedRole::Guest => GroupRole::Guest,
+        }),
+        teams: wanted.teams,
+        channels: wanted.channels,
+    }
 }
 
 fn set_groups(settings: &mut LdapSettings, wanted: config::Groups) {

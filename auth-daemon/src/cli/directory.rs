@@ -95,11 +95,14 @@ pub(crate) enum LdapCommand {
         #[command(flatten)]
         directory: DirectoryArgument,
         /// The new id attribute.
-        #[arg(long, value_name = "ATTR")]
-        to: String,
-        /// Where the undo file goes.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "ATTR", required_unless_present = "undo_from")]
+        to: Option<String>,
+        /// Where the undo file goes. Default: a new file in the working folder.
+        #[arg(long, value_name = "FILE", conflicts_with = "undo_from")]
         undo: Option<PathBuf>,
+        /// Take back what this undo file says.
+        #[arg(long, value_name = "FILE", conflicts_with = "to")]
+        undo_from: Option<PathBuf>,
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,

@@ -37,6 +37,8 @@ fn commands_of_the_contract() {
         "ldap test --directory corp",
         "ldap test --directory corp --user alice --password-stdin --json",
         "ldap migrate-id --directory corp --to entryUUID --dry-run",
+        "ldap migrate-id --directory corp --to entryUUID --undo back.json --json",
+        "ldap migrate-id --directory corp --undo-from back.json --dry-run",
         "saml metadata --connection okta",
         "saml import --connection okta idp.xml",
         "saml inspect --connection okta --at 2026-01-01T00:00:00Z --in-response-to _1 r.xml --json",
@@ -99,6 +101,8 @@ fn wrong_command_lines_are_usage_errors() {
         "session revoke --user alice --all",
         "ldap test",
         "ldap test --directory corp --password-stdin",
+        "ldap migrate-id --directory corp",
+        "ldap migrate-id --directory corp --to entryUUID --undo-from back.json",
         "token create",
         "client adopt chat",
     ] {

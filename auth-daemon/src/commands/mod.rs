@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod key;
 mod ldap;
+mod ldap_ids;
 mod reachability;
 mod serve;
 mod session;

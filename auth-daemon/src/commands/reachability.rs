@@ -36,6 +36,10 @@ pub(crate) async fn check(config: &Config) -> Vec<Finding> {
 async fn directory_servers(index: usize, directory: &Directory) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, server) in directory.servers.iter().enumerate() {
+        if server.url.scheme() == "srv" {
+            // Whom the DNS names is found out by `ldap test`.
+            continue;
+        }
         let host = server.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let default_port = if server.url.scheme() == "ldaps" { 636 } else { 389 };
         let port = server.url.port().unwrap_or(default_port);

@@ -33,7 +33,8 @@ pub(crate) use sections::client::Client;
 pub(crate) use sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
 pub(crate) use sections::directory::sync::Schedule;
 pub(crate) use sections::directory::{
-    AttributeMap, Directory, GroupNames, GroupSource, Groups, Preset, Scope,
+    AttributeMap, Directory, GroupMapping, GroupNames, GroupSource, Groups, MappedRole, Preset,
+    Scope,
 };
 pub(crate) use sections::mfa::MfaPolicy;
 pub(crate) use sections::session::SessionKind;

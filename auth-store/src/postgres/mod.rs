@@ -18,6 +18,7 @@ mod accounts;
 mod audit;
 mod cache;
 mod connection;
+mod connector_identities;
 mod error;
 mod factors;
 mod keys;

@@ -25,6 +25,11 @@ const KNOWN: &[Migration] = &[
         name: "directory_sync",
         sql: include_str!("../../migrations/postgres/0002_directory_sync.sql"),
     },
+    Migration {
+        number: 3,
+        name: "account_claims",
+        sql: include_str!("../../migrations/postgres/0003_account_claims.sql"),
+    },
 ];
 
 /// Key of the advisory lock under which migrations run ("auth" in ASCII).

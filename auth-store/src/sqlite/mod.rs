@@ -6,6 +6,7 @@
 
 mod accounts;
 mod audit;
+mod connector_identities;
 mod error;
 mod factors;
 mod file;

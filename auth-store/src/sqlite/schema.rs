@@ -29,6 +29,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "directory_sync",
         sql: include_str!("../../migrations/sqlite/0002_directory_sync.sql"),
     },
+    Migration {
+        number: 3,
+        name: "account_claims",
+        sql: include_str!("../../migrations/sqlite/0003_account_claims.sql"),
+    },
 ];
 
 /// Named values for a schema that is about to be made.

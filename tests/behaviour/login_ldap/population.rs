@@ -55,7 +55,7 @@ impl Population {
         names
     }
 
-    fn position(&self) -> &ReadPosition {
+    pub(crate) fn position(&self) -> &ReadPosition {
         self.read.position.as_ref().unwrap()
     }
 }
@@ -64,8 +64,9 @@ impl Population {
 pub(crate) async fn assert_as_rechecked(connector: &LdapConnector, population: &Population) {
     for (subject, person) in &population.people {
         match (connector.recheck(subject, now()).await.unwrap(), person.state) {
-            (Recheck::Present(profile), PersonState::Active) => {
-                assert_eq!(*profile, person.profile, "{}", person.dn);
+            (Recheck::Present(present), PersonState::Active) => {
+                assert_eq!(present.profile, person.profile, "{}", person.dn);
+                assert_eq!(present.password_changed_at, person.changed_password_at);
             }
             (Recheck::Gone { reason }, PersonState::Inactive(word)) => {
                 assert_eq!(reason, word, "{}", person.dn);

@@ -12,6 +12,7 @@ mod check;
 mod connection;
 mod cores;
 mod figures;
+mod ldap_login;
 mod login;
 mod machine;
 mod process;
@@ -33,7 +34,7 @@ use site::Backend;
 
 /// The measurements by name, in their order. The last one takes minutes, so it runs only when it is
 /// named.
-pub const NAMES: [&str; 6] = ["start", "check", "refresh", "login", "memory", "sync"];
+pub const NAMES: [&str; 7] = ["start", "check", "refresh", "login", "ldap-login", "memory", "sync"];
 /// People of the directory that is synchronised, if nobody says.
 const PEOPLE: usize = 100_000;
 
@@ -82,6 +83,9 @@ async fn measure(
     }
     if wanted("login") {
         login::measure(report).await?;
+    }
+    if wanted("ldap-login") {
+        ldap_login::measure(report).await?;
     }
     if wanted("memory") {
         storm::measure(report).await?;

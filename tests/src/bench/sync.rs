@@ -298,7 +298,10 @@ fn population(people: usize) -> Result<String> {
         )?;
     }
     for group in 0..people / 1000 {
-        write!(ldif, "dn: cn=team{group},ou=groups,{base}\nobjectClass: groupOfNames\ncn: team{group}\n")?;
+        write!(
+            ldif,
+            "dn: cn=team{group},ou=groups,{base}\nobjectClass: groupOfNames\ncn: team{group}\n"
+        )?;
         for member in 0..200 {
             writeln!(ldif, "member: uid=p{},ou=people,{base}", group * 1000 + member)?;
         }

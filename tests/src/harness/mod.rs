@@ -5,6 +5,9 @@
 pub mod browser;
 pub mod chat_server;
 pub mod daemon;
+pub mod ds389;
+pub mod fake_dns;
+pub mod fake_ldap;
 pub mod html;
 pub mod http;
 pub mod oidc;
@@ -70,6 +73,11 @@ pub fn artifact_folder(name: &str) -> Result<PathBuf> {
 /// Whether this run must not skip a group whose program is missing.
 pub fn in_ci() -> bool {
     environment("CI").is_some_and(|value| value == "true" || value == "1")
+}
+
+/// Whether a group that is not part of every run was asked for by an environment variable.
+pub fn is_asked_for(name: &str) -> bool {
+    environment(name).is_some_and(|value| value == "1" || value == "true")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test run is steered by its environment")]

@@ -38,6 +38,10 @@ pub struct SlapdOptions {
     pub without_tls: bool,
     /// Does not offer content synchronisation (RFC 4533).
     pub without_sync: bool,
+    /// Access rules before all others.
+    pub first_access: String,
+    /// Shows a certificate that expired.
+    pub expired_certificate: bool,
 }
 
 /// A running server. See the module.
@@ -65,7 +69,7 @@ impl Slapd {
     /// As [`Slapd::start`].
     pub fn start_with(options: &SlapdOptions) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("slapd-").tempdir()?;
-        write_certificates(folder.path())?;
+        write_certificates(folder.path(), options.expired_certificate)?;
         write_configuration(folder.path(), options)?;
         let people = fixtures().join("people.ldif");
         let mut load = Command::new(program("slapadd"));
@@ -165,8 +169,16 @@ impl Slapd {
     /// # Errors
     /// With the server's message.
     pub fn modify(&self, ldif: &str) -> Result<()> {
+        self.modify_as(ADMIN_DN, ADMIN_PASSWORD, ldif)
+    }
+
+    /// The same as somebody else.
+    ///
+    /// # Errors
+    /// With the server's message.
+    pub fn modify_as(&self, dn: &str, password: &str, ldif: &str) -> Result<()> {
         let mut command = Command::new("ldapmodify");
-        command.args(["-x", "-H", &self.url(), "-D", ADMIN_DN, "-w", ADMIN_PASSWORD]);
+        command.args(["-x", "-H", &self.url(), "-D", dn, "-w", password]);
         run_with_input(&mut command, ldif).map(drop)
     }
 
@@ -354,6 +366,10 @@ fn write_configuration(folder: &Path, options: &SlapdOptions) -> Result<()> {
     let text = fs::read_to_string(fixtures().join("slapd.conf"))?
         .replace("@DIR@", &folder.display().to_string())
         .replace("@MODULES@", modules)
+        .replace(
+            "access to attrs=userPassword",
+            &format!("{}access to attrs=userPassword", options.first_access),
+        )
         .replace("@EXTRA_GLOBAL@", &options.extra_global)
         .replace("@EXTRA@", &options.extra_database);
     let text: String = text
@@ -366,7 +382,9 @@ fn write_configuration(folder: &Path, options: &SlapdOptions) -> Result<()> {
     Ok(())
 }
 
-fn write_certificates(folder: &Path) -> Result<()> {
+fn write_certificates(folder: &Path, expired: bool) -> Result<()> {
+    // A validity that ends before it begins has ended.
+    let days = if expired { "-days -1" } else { "-days 30" };
     // Each server has an authority of its own name, so that one never stands for another.
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     openssl(
@@ -382,7 +400,7 @@ fn write_certificates(folder: &Path) -> Result<()> {
             folder.join(format!("{name}.ext")),
             format!(
                 "basicConstraints=CA:FALSE\nextendedKeyUsage={usage}\n\
-                 subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n"
+                 subjectAltName=DNS:localhost,DNS:dc1.example.test,IP:127.0.0.1,IP:::1\n"
             ),
         )?;
         openssl(
@@ -395,7 +413,7 @@ fn write_certificates(folder: &Path) -> Result<()> {
         openssl(
             folder,
             &format!(
-                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial {days} \
                  -out {name}.pem -extfile {name}.ext"
             ),
         )?;

@@ -60,10 +60,12 @@ impl Provider {
             return Ok(None);
         }
         let key = self.signer(answer.client.id_token_algorithm(), now).await?;
+        let more = self.store.claims(answer.account.id).await?;
         let content = IdTokenContent {
             issuer: &self.issuer,
             client: answer.client,
             account: answer.account,
+            more: &more,
             session: answer.session,
             scope: answer.scope,
             nonce: answer.nonce,

@@ -7,16 +7,18 @@
 pub(super) mod content_sync;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use hickory_resolver::TokioResolver;
 use ldap3::controls::{ControlType, PagedResults, RawControl};
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, SearchOptions, StdStream};
 use rustls::ClientConfig;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use url::Url;
@@ -39,6 +41,8 @@ pub(super) struct Endpoint {
     pub(super) tls: Option<Arc<ClientConfig>>,
     /// Whether to upgrade an `ldap://` connection.
     pub(super) starttls: bool,
+    /// Resolves the host; `None`: the system does.
+    pub(super) resolver: Option<TokioResolver>,
     /// For TCP and TLS together.
     pub(super) connect_timeout: Duration,
     /// For each request.
@@ -60,11 +64,24 @@ impl Endpoint {
         format!("{host}:{}", self.url.port().unwrap_or(default))
     }
 
+    /// The addresses of the host.
+    pub(super) async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let Some(resolver) = &self.resolver else {
+            return Ok(lookup_host(self.address()).await?.collect());
+        };
+        let host = self.url.host_str().unwrap_or_default();
+        let found = resolver.lookup_ip(host).await.map_err(std::io::Error::other)?;
+        let port = self.url.port().unwrap_or_default();
+        Ok(found.iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+
     /// Opens a TCP connection.
     pub(super) async fn connect(&self) -> Result<TcpStream, Failure> {
-        let stream = TcpStream::connect(self.address()).await.map_err(|error| {
+        let failed = |error: std::io::Error| {
             Failure::new(FailureKind::Unavailable, format!("cannot connect: {error}"))
-        })?;
+        };
+        let addresses = self.resolve().await.map_err(failed)?;
+        let stream = TcpStream::connect(addresses.as_slice()).await.map_err(failed)?;
         // Requests are small and answered at once: nothing is gained by collecting them.
         let _ = stream.set_nodelay(true);
         Ok(stream)
@@ -104,11 +121,6 @@ impl Connection {
     /// Whether the peer is known to have closed it.
     pub(super) fn is_closed(&self) -> bool {
         self.driver.is_finished()
-    }
-
-    /// The server's certificate, DER, when TLS is used.
-    pub(super) async fn peer_certificate(&mut self) -> Option<Vec<u8>> {
-        timeout(self.operation_timeout, self.ldap.get_peer_certificate()).await.ok()?.ok()?
     }
 
     /// Simple bind (RFC 4513 section 5.1) with the password policy request control.
@@ -270,6 +282,10 @@ fn io_failure(error: &std::io::Error) -> Failure {
             | std::io::ErrorKind::BrokenPipe
     ) {
         Failure::closed(format!("the server closed the connection: {error}"))
+    } else if error.to_string() == "bytes remaining on stream" {
+        Failure::closed("the server closed the connection in the middle of a message")
+    } else if error.to_string() == "decoding error" {
+        malformed_answer()
     } else {
         Failure::new(FailureKind::Unavailable, error.to_string())
     }

@@ -76,6 +76,15 @@ pub(super) fn is_within(dn: &str, base: &str) -> bool {
     base.is_empty() || dn == base || dn.ends_with(&format!(",{base}"))
 }
 
+/// The longest of `contexts` that `base` lies in; `base` itself when there is none.
+pub(super) fn longest_suffix<'a>(contexts: &[&'a str], base: &'a str) -> &'a str {
+    contexts
+        .iter()
+        .filter(|context| !base.is_empty() && is_within(base, context))
+        .max_by_key(|context| context.len())
+        .unwrap_or(&base)
+}
+
 /// The unescaped value of the first attribute of the first RDN, e.g. `staff` of
 /// `cn=staff,ou=groups,…`. `None` for a malformed DN or a value in `#hex` form.
 pub(super) fn first_value(dn: &str) -> Option<String> {

@@ -6,7 +6,7 @@
 //! counts only when the server said that it is complete, a bind only by its result code together
 //! with the password policy control. The rules stand in the synchronous files (`filter`, `dn`,
 //! `entry`, `person`, `subject`, `account_state`, `bind`, `bind_result`, `group`, `group_graph`,
-//! `position`, `search`); `client`, `pool`, `server`, `tls`, `directory`, `recheck`, `population`,
+//! `group_map`, `picture`, `position`, `search`, `srv`); `client`, `pool`, `server`, `tls`, `directory`, `recheck`, `population`,
 //! `group_search` and `diagnosis` do the I/O.
 //!
 //! Reading only: nothing here writes to a directory.
@@ -25,8 +25,10 @@ mod failure;
 mod filter;
 mod group;
 mod group_graph;
+mod group_map;
 mod group_search;
 mod person;
+mod picture;
 mod pool;
 mod population;
 mod position;
@@ -35,6 +37,7 @@ mod recheck;
 mod search;
 mod server;
 mod settings;
+mod srv;
 mod subject;
 mod tls;
 mod validate;
@@ -42,8 +45,11 @@ mod validate;
 use std::sync::Arc;
 
 pub use account_state::AccountState;
-pub use diagnosis::{DiagnoseUser, DiagnosisStep};
+pub use diagnosis::{DiagnoseUser, DiagnosisRequest, DiagnosisStep};
+pub use directory::ids::IdPair;
 pub use group::{GroupNames, GroupSettings, GroupSource};
+pub use group_map::{GroupMapping, GroupRole};
+pub use picture::MAX_PICTURE;
 pub use pool::PoolStatus;
 pub use population::{DirectoryPerson, PersonState, PopulationItem, PopulationRead, Reading};
 pub use position::ReadPosition;
@@ -125,10 +131,19 @@ impl LdapConnector {
         self.directory.health().await
     }
 
-    /// Goes through the connection step by step, and through a login of `user` if one is given.
-    /// Stops at the first step that makes the next ones impossible.
-    pub async fn diagnose(&self, user: Option<DiagnoseUser>, now: Timestamp) -> Vec<DiagnosisStep> {
-        diagnosis::diagnose(&self.directory, user, now).await
+    /// Goes through the connection step by step, and looks somebody up, or tries a login, if that
+    /// is asked. Stops at the first step that makes the next ones impossible.
+    pub async fn diagnose(&self, request: DiagnosisRequest, now: Timestamp) -> Vec<DiagnosisStep> {
+        diagnosis::diagnose(&self.directory, request, now).await
+    }
+
+    /// Reads all entries below the base with their present id and their value of `attribute`, for a
+    /// change of the id attribute.
+    ///
+    /// # Errors
+    /// `Unavailable` when a search did not end with success, or nobody shows an id.
+    pub async fn read_ids(&self, attribute: &str) -> Result<Vec<IdPair>, ConnectorError> {
+        self.directory.read_ids(attribute).await
     }
 
     /// Numbers of every server's two pools, in the configured order.

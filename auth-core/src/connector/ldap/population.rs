@@ -10,9 +10,10 @@
 //! seen in the person's own entry.
 
 mod changes;
+mod memberships;
 mod reader;
 
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc::Sender;
@@ -21,21 +22,17 @@ use super::LdapConnector;
 use super::account_state::AccountState;
 use super::bind::Depth;
 use super::directory::{Directory, Verdict};
-use super::dn::{self, Fingerprint};
 use super::entry::Entry;
 use super::failure::{Failure, FailureKind};
-use super::filter;
-use super::group::GroupSource;
-use super::group_graph::GroupGraph;
 use super::person::Person;
 use super::position::{ReadPosition, Source};
 use super::preset::Preset;
 use super::search::SearchRequest;
 use super::server::Server;
-use super::subject::SubjectSyntax;
 use crate::clock::Timestamp;
 use crate::connector::{ConnectorError, Profile};
-use reader::{Pages, Reader, Root};
+use memberships::Memberships;
+pub(super) use reader::{Pages, Reader};
 
 /// What is to be read.
 #[derive(Clone, Copy, Debug)]
@@ -127,14 +124,18 @@ impl LdapConnector {
         items: Sender<Vec<PopulationItem>>,
     ) -> Result<PopulationRead, ConnectorError> {
         let directory = &self.directory;
+        let first = match reading {
+            Reading::Full => None,
+            Reading::Since(position) => Some(position.server()),
+        };
         let (reader, server) = directory
-            .on_some_server(|server| async move {
-                Ok(Verdict::Answer((Reader::open(directory, server).await?, server)))
+            .on_some_server_but_first(first, |server| async move {
+                Ok(Verdict::Answer((Reader::open(directory, &server).await?, server)))
             })
             .await?;
         let population = Population {
             directory,
-            server,
+            server: Arc::clone(&server),
             now,
             items,
             entries: 0,
@@ -146,7 +147,7 @@ impl LdapConnector {
         population.read(reader, reading).await.map_err(|failure| {
             let failure = failure.at(server.url());
             if failure.kind.fails_over() {
-                directory.mark_down(server);
+                directory.mark_down(&server);
             }
             tracing::warn!(
                 directory = %directory.settings().id, reason = failure.kind.reason(),
@@ -160,7 +161,7 @@ impl LdapConnector {
 /// A read under way.
 struct Population<'a> {
     directory: &'a Directory,
-    server: &'a Server,
+    server: Arc<Server>,
     now: Timestamp,
     items: Sender<Vec<PopulationItem>>,
     entries: u64,
@@ -169,13 +170,6 @@ struct Population<'a> {
     /// The latest `modifyTimestamp` seen.
     latest: Option<Timestamp>,
     begun: Instant,
-}
-
-/// What has to be known of all people before any of them is mapped.
-struct Memberships<'a> {
-    graph: GroupGraph<'a>,
-    guests: HashSet<Fingerprint>,
-    administrators: HashSet<Fingerprint>,
 }
 
 impl<'a> Population<'a> {
@@ -346,6 +340,7 @@ impl<'a> Population<'a> {
                 }
                 person.profile.groups = groups.names;
                 person.profile.roles = memberships.roles_of(&person.subject);
+                super::group_map::apply(&settings.group_map, &mut person.profile);
                 let state = match AccountState::of(entry, self.now) {
                     AccountState::Gone(reason) => PersonState::Inactive(reason.as_str()),
                     AccountState::NoLogin(_) | AccountState::Usable => PersonState::Active,
@@ -355,7 +350,7 @@ impl<'a> Population<'a> {
                     dn: entry.dn.clone(),
                     profile: person.profile,
                     state,
-                    changed_password_at: super::account_state::changed_password_at(entry),
+                    changed_password_at: person.password_changed_at,
                 }))
             }
             Err(error) => {
@@ -363,82 +358,6 @@ impl<'a> Population<'a> {
                 unmappable(&error.attribute, error.problem)
             }
         }
-    }
-
-    async fn memberships(
-        &self,
-        reader: &mut Reader<'a>,
-        root: &Root,
-    ) -> Result<Memberships<'a>, Failure> {
-        let settings = self.directory.settings();
-        Ok(Memberships {
-            graph: self.graph(reader, root).await?,
-            guests: self.of_role(reader, settings.guest_filter.as_deref()).await?,
-            administrators: self.of_role(reader, settings.admin_filter.as_deref()).await?,
-        })
-    }
-
-    /// All groups, in pages.
-    async fn graph(&self, reader: &mut Reader<'a>, root: &Root) -> Result<GroupGraph<'a>, Failure> {
-        let settings = self.directory.settings();
-        let groups = &settings.groups;
-        let base = groups.base_dn.as_deref().unwrap_or(&settings.base_dn);
-        let mut graph = GroupGraph::new(groups, base);
-        if !GroupGraph::is_needed(groups) {
-            return Ok(graph);
-        }
-        let subtree = ldap3::Scope::Subtree;
-        let mut request = self.directory.request(base, subtree, &groups.filter, &[]);
-        let mut of_filter = None;
-        if groups.source == GroupSource::InChain {
-            // The server's matching rule also follows groups that are not reported themselves.
-            request.base = root.naming_context_of(base).to_owned();
-            request.filter = ANY_GROUP.to_owned();
-            if groups.filter != ANY_GROUP {
-                let mut found = HashSet::new();
-                let ids = self.directory.request(base, subtree, &groups.filter, &["1.1"]);
-                let mut pages = Pages::new(&ids, "reading groups (groups.filter)");
-                while let Some(entries) = reader.next_page(&mut pages).await? {
-                    found.extend(entries.iter().map(|entry| dn::fingerprint(&entry.dn)));
-                }
-                of_filter = Some(found);
-            }
-        }
-        request.attributes = GroupGraph::attributes(groups);
-        let mut pages = Pages::new(&request, "reading groups");
-        while let Some(entries) = reader.next_page(&mut pages).await? {
-            for entry in &entries {
-                let wanted =
-                    of_filter.as_ref().is_none_or(|f| f.contains(&dn::fingerprint(&entry.dn)));
-                graph.add(entry, wanted);
-            }
-        }
-        graph.finish();
-        Ok(graph)
-    }
-
-    /// The ids of those who match a role's filter, in pages.
-    async fn of_role(
-        &self,
-        reader: &mut Reader<'a>,
-        role: Option<&str>,
-    ) -> Result<HashSet<Fingerprint>, Failure> {
-        let mut found = HashSet::new();
-        let Some(role) = role else { return Ok(found) };
-        let settings = self.directory.settings();
-        let id = settings.attributes.id.as_str();
-        let syntax = SubjectSyntax::of(id);
-        let both = filter::all_of(&[settings.user_filter.as_str(), role]);
-        let scope = Depth::Configured.scope(settings);
-        let request = self.directory.request(&settings.base_dn, scope, &both, &[id]);
-        let mut pages = Pages::new(&request, "reading who has a role");
-        while let Some(entries) = reader.next_page(&mut pages).await? {
-            for entry in &entries {
-                let subject = entry.first(id).and_then(|value| syntax.render(value));
-                found.extend(subject.map(|subject| dn::fingerprint_of(subject.as_bytes())));
-            }
-        }
-        Ok(found)
     }
 
     /// Where a read by time goes on: what the latest entry says, less the time that the read took,
@@ -454,35 +373,7 @@ impl<'a> Population<'a> {
     }
 }
 
-impl Memberships<'_> {
-    fn roles_of(&self, subject: &str) -> Vec<String> {
-        let id = dn::fingerprint_of(subject.as_bytes());
-        // A guest is never an administrator: of two roles the weaker one counts.
-        if self.guests.contains(&id) {
-            vec!["guest".to_owned()]
-        } else if self.administrators.contains(&id) {
-            vec!["administrator".to_owned()]
-        } else {
-            Vec::new()
-        }
-    }
-
-    fn roles_digest(&self) -> Fingerprint {
-        let mut all: Vec<(Fingerprint, u8)> = self
-            .guests
-            .iter()
-            .map(|&id| (id, 0))
-            .chain(self.administrators.iter().map(|&id| (id, 1)))
-            .collect();
-        all.sort_unstable();
-        let bytes: Vec<u8> =
-            all.into_iter().flat_map(|(id, role)| id.into_iter().chain([role])).collect();
-        dn::fingerprint_of(&bytes)
-    }
-}
-
 const CONTROL: &str = "userAccountControl";
-const ANY_GROUP: &str = "(objectClass=group)";
 
 #[cfg(test)]
 mod tests {

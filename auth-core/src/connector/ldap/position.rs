@@ -81,6 +81,11 @@ impl ReadPosition {
         self.groups == hexadecimal(groups) && self.roles == hexadecimal(roles)
     }
 
+    /// The server that it was made with.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// How changes are found.
     pub(super) const fn source(&self) -> &Source {
         &self.source
@@ -127,7 +132,7 @@ fn parse_generalized_time(text: &str) -> Option<Timestamp> {
 /// Changes with everything that decides who is found and what becomes of them.
 fn settings_digest(settings: &LdapSettings) -> String {
     let text = format!(
-        "1 {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "1 {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         settings.preset,
         settings.base_dn,
         settings.scope,
@@ -135,7 +140,8 @@ fn settings_digest(settings: &LdapSettings) -> String {
         settings.guest_filter,
         settings.admin_filter,
         settings.attributes,
-        settings.groups
+        settings.groups,
+        settings.group_map
     );
     hexadecimal(&dn::fingerprint_of(text.as_bytes()))
 }

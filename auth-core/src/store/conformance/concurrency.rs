@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::race::{Nodes, only_winner, race, race_all};
 use super::{Outcome, cases, given, sample};
 use crate::store::{
-    AccountRecord, Attempt, CodeRedemption, CookieRecord, LoginRecord, RecoveryCodeRecord,
-    RefreshRotation, Revocation, RevocationScope, SigningKeyRecord, ThrottleRule, TokenIssue,
+    AccountRecord, Attempt, CodeRedemption, CookieRecord, LoginRecord, PasswordChange,
+    RecoveryCodeRecord, RefreshRotation, Revocation, RevocationScope, SigningKeyRecord,
+    ThrottleRule, TokenIssue,
 };
 use sample::{ISSUED, at, hash};
 
@@ -27,6 +28,7 @@ cases!(
     a_cookie_is_added_once,
     attempts_add_up,
     a_session_is_revoked_once,
+    a_change_of_a_password_is_noted_once,
 );
 
 const MANY: u32 = 64;
@@ -259,5 +261,29 @@ async fn a_session_is_revoked_once(nodes: Nodes) -> Outcome {
     let winner = only_winner(&answers, "revoke_sessions");
     let stored = given::existing_session(&*nodes.last(), browser.id).await?;
     assert_eq!(stored.revoked_reason, Some(format!("race {winner}")), "the winner's reason");
+    Ok(())
+}
+
+/// Whoever sees a change first ends the sessions; the others see that it is noted.
+async fn a_change_of_a_password_is_noted_once(nodes: Nodes) -> Outcome {
+    let store = nodes.first();
+    let account = given::account(&*store, 9300).await?.id;
+    store.link_identity(sample::identity(account, 9300), vec![]).await?;
+    let answers = race_all(&nodes, 16, |store, i| async move {
+        let identity = sample::identity(account, 9300);
+        let change = PasswordChange {
+            connector: identity.connector,
+            subject: identity.subject,
+            before: None,
+            after: i.to_string(),
+            end_sessions_at: Some(at(1000)),
+        };
+        store.note_password_change(change, vec![]).await
+    })
+    .await?;
+    let winner = only_winner(&answers, "note_password_change");
+    let identity = sample::identity(account, 9300);
+    let noted = store.password_change(&identity.connector, &identity.subject).await?;
+    assert_eq!(noted, Some(winner.to_string()));
     Ok(())
 }

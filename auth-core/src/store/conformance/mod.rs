@@ -10,6 +10,7 @@ mod accounts;
 mod across_nodes;
 mod audit;
 mod concurrency;
+mod connector_identities;
 mod factors;
 mod given;
 mod identities;
@@ -109,6 +110,7 @@ fn all_cases() -> Vec<Case> {
     [
         accounts::cases(),
         identities::cases(),
+        connector_identities::cases(),
         logins::cases(),
         login_completion::cases(),
         sessions::cases(),

@@ -182,6 +182,7 @@ impl AccountStore for MemoryStore {
         let key = (connector.to_owned(), subject.to_owned());
         let gone = state.identities.remove(&key).is_some();
         state.sync_marks.remove(&key);
+        state.password_changes.remove(&key);
         if gone {
             state.append(audit);
         }

@@ -7,6 +7,7 @@
 mod accounts;
 mod audit;
 mod factors;
+mod identities;
 mod keys;
 mod logins;
 mod purge;
@@ -22,7 +23,7 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
+    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientRecord, CodeRecord,
     CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
     SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
 };
@@ -58,6 +59,10 @@ struct State {
     last_numeric_id: i64,
     /// By connector and subject.
     identities: BTreeMap<(String, String), IdentityRecord>,
+    /// What was last noted of a change of the password, by connector and subject.
+    password_changes: HashMap<(String, String), String>,
+    /// Further claims.
+    claims: HashMap<AccountId, ClaimMap>,
     passwords: HashMap<AccountId, PasswordRecord>,
     logins: HashMap<TokenHash, LoginRecord>,
     sessions: BTreeMap<SessionId, SessionRecord>,

@@ -63,6 +63,10 @@ impl State {
         let note = |state: &mut Self, subject: String, mark: SyncMark| {
             let key = (lease.directory.clone(), subject);
             if state.identities.contains_key(&key) {
+                match &mark.password_changed_at {
+                    Some(changed) => state.password_changes.insert(key.clone(), changed.clone()),
+                    None => state.password_changes.remove(&key),
+                };
                 state.sync_marks.insert(key, mark);
             }
         };
@@ -169,7 +173,10 @@ impl SyncStore for MemoryStore {
                 };
             Some(SyncedPerson {
                 subject: subject.clone(),
-                mark: state.sync_marks.get(&key).cloned(),
+                mark: state.sync_marks.get(&key).map(|mark| SyncMark {
+                    password_changed_at: state.password_changes.get(&key).cloned(),
+                    ..mark.clone()
+                }),
                 shut_out_elsewhere: state.identities.iter().any(elsewhere),
                 account: state.accounts.get(&id)?.clone(),
             })

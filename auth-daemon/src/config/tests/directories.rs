@@ -62,6 +62,11 @@ fn servers() {
     {
         server(other, false, &["directory[0].servers[0] (corp): is no server URL"]);
     }
+    server("srv://example.com", false, &[]);
+    server("srv://example.com", true, &[]);
+    for odd in ["srv://example.com:389", "srv://10.0.0.1", "srv://[::1]"] {
+        server(odd, false, &["directory[0].servers[0] (corp): names no domain"]);
+    }
     server("ldaps://[::2]", false, &["directory[0].servers[0] (corp): a certificate cannot be"]);
     server("ldaps://a", true, &["directory[0].starttls (corp): is for ldap:// servers"]);
     check(
@@ -155,5 +160,23 @@ fn synchronisation_is_accepted() {
     check_warnings(
         &base.replace("bind_dn = \"cn=r\"\nbind_password = \"x\"\n", ""),
         &["directory[0].bind_dn (corp): is not set: people are searched anonymously"],
+    );
+}
+
+#[test]
+fn group_maps() {
+    check_key("[[directory.group_map]]\ngroup = \"staff\"\nteams = [\"eng\"]", &[]);
+    check_key("[[directory.group_map]]\ngroup = \"staff\"\nrole = \"guest\"", &[]);
+    check_key(
+        "[[directory.group_map]]\nteams = [\"eng\"]",
+        &["group_map[0].group (corp): is missing"],
+    );
+    check_key(
+        "[[directory.group_map]]\ngroup = \"staff\"",
+        &["group_map[0] (corp): brings nothing"],
+    );
+    check_key(
+        "[[directory.group_map]]\ngroup = \"staff\"\nchannels = [\"a/b\", \"\"]",
+        &["group_map[0].channels[1] (corp): is no name"],
     );
 }

@@ -20,7 +20,7 @@ use super::super::server::Server;
 const MAX_EMPTY_PAGES: u32 = 1000;
 
 /// The connection.
-pub(super) struct Reader<'a> {
+pub(in crate::connector::ldap) struct Reader<'a> {
     connection: Connection,
     directory: &'a Directory,
     searches: u64,
@@ -34,9 +34,9 @@ pub(super) struct Root {
 
 impl<'a> Reader<'a> {
     /// Connects, binds the service account and looks for the base entry.
-    pub(super) async fn open(
+    pub(in crate::connector::ldap) async fn open(
         directory: &'a Directory,
-        server: &'a Server,
+        server: &Server,
     ) -> Result<Self, Failure> {
         let connection = server.open_reader().await?;
         let mut reader = Self { connection, directory, searches: 0 };
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next page of a search; `None` after the last one.
-    pub(super) async fn next_page(
+    pub(in crate::connector::ldap) async fn next_page(
         &mut self,
         pages: &mut Pages<'_>,
     ) -> Result<Option<Vec<Entry>>, Failure> {
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A search in pages under way.
-pub(super) struct Pages<'r> {
+pub(in crate::connector::ldap) struct Pages<'r> {
     request: &'r SearchRequest,
     what: &'static str,
     /// Empty: nothing was asked yet. `None`: the last page came.
@@ -176,7 +176,10 @@ pub(super) struct Pages<'r> {
 
 impl<'r> Pages<'r> {
     /// A search that has not begun; `what` is for messages.
-    pub(super) const fn new(request: &'r SearchRequest, what: &'static str) -> Self {
+    pub(in crate::connector::ldap) const fn new(
+        request: &'r SearchRequest,
+        what: &'static str,
+    ) -> Self {
         Self { request, what, cookie: Some(Vec::new()), page: 0, empty: 0, entries: 0 }
     }
 }
@@ -199,11 +202,6 @@ impl Root {
 
     /// The suffix that `base` lies in; `base` itself when the server names none.
     pub(super) fn naming_context_of<'b>(&'b self, base: &'b str) -> &'b str {
-        self.entry
-            .texts("namingContexts")
-            .into_iter()
-            .filter(|context| !base.is_empty() && dn::is_within(base, context))
-            .max_by_key(|context| context.len())
-            .unwrap_or(base)
+        dn::longest_suffix(&self.entry.texts("namingContexts"), base)
     }
 }

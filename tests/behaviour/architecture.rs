@@ -78,6 +78,7 @@ const WALLS: &[Wall] = &[
     wall("auth-core/src/directory_sync/guard", &[STORE, IO]),
     wall("auth-core/src/directory_sync/names", &[STORE, IO]),
     wall("auth-core/src/directory_sync/plan", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/step", &[STORE, IO]),
     // The store is data and traits; it decides nothing.
     wall("auth-core/src/store", &[PROTOCOLS, SHELL, &["crate::handoff", "crate::factor"]]),
     wall("auth-core/src", &[WEB_AND_SQL, &["openssl", "samael", "auth_daemon"]]),

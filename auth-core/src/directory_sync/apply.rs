@@ -7,7 +7,8 @@
 use super::change::{Change, Operation};
 use super::lease::LeaseKeeper;
 use super::prepare::{CHUNK, Decided, Prepared};
-use super::runner::{DirectorySync, Progress, RunRequest, SyncError, Watcher};
+use super::request::{Progress, RunRequest, SyncError, Watcher};
+use super::runner::DirectorySync;
 use crate::audit::AuditRecord;
 use crate::store::{
     StoreError, SyncBatch, SyncBatchOutcome, SyncJobId, SyncLease, SyncStep, SyncWrite,

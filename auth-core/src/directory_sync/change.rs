@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::store::AccountRecord;
+use crate::store::{AccountRecord, ClaimMap};
 
 /// What is done with a person's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -79,6 +79,25 @@ pub(super) fn differences(
     }
     fields
 }
+
+/// Further claims before and after, long values (pictures) by their length only.
+pub(super) fn claims_change(before: Option<&ClaimMap>, after: &ClaimMap) -> FieldChange {
+    FieldChange { from: before.map_or(Value::Null, shown), to: shown(after) }
+}
+
+fn shown(claims: &ClaimMap) -> Value {
+    let value = |value: &String| match value.chars().count() {
+        0..=SHOWN => Value::from(value.as_str()),
+        length => Value::from(format!("({length} characters)")),
+    };
+    let members = claims
+        .iter()
+        .map(|(name, values)| (name.clone(), values.iter().map(value).collect::<Value>()));
+    Value::Object(members.collect())
+}
+
+/// A claim's value that is longer is not shown.
+const SHOWN: usize = 256;
 
 type Read = fn(&AccountRecord) -> Value;
 

@@ -8,15 +8,12 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::change::{Change, FieldChange, Operation, differences};
+use super::change::{FieldChange, Operation, claims_change, differences};
 use crate::account::{apply_profile, new_account, validate_username};
-use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::Profile;
 use crate::connector::ldap::{DirectoryPerson, PersonState};
-use crate::store::{
-    AccountId, AccountRecord, NewAccount, SyncDigest, SyncMark, SyncStep, SyncWrite, SyncedPerson,
-};
+use crate::store::{AccountId, AccountRecord, ClaimMap, SyncDigest, SyncMark, SyncedPerson};
 
 /// Beginning of `inactive_reason` of an account that a synchronisation shut out.
 pub(super) const SHUT_OUT: &str = "sync:";
@@ -80,11 +77,13 @@ pub(super) struct Decision {
     /// The account as it is to be, or as it would be without the conflict.
     pub(super) account: Option<AccountRecord>,
     /// User name as the account has it now.
-    username: Option<String>,
+    pub(super) username: Option<String>,
     /// What to note, where it differs from what is noted.
     pub(super) mark: Option<SyncMark>,
     /// Whether sessions end although the account stays active: the password was changed.
-    end_sessions: bool,
+    pub(super) end_sessions: bool,
+    /// Further claims in place of the stored ones, where they differ.
+    pub(super) claims: Option<ClaimMap>,
 }
 
 /// Decides about a person whom the directory has. `id` is the id of an account to be made.
@@ -125,7 +124,11 @@ fn decide_new(
     if let Err(problem) = validate_username(&candidate.profile.username) {
         conflicts.push(format!("user name {:?} {problem}", candidate.profile.username));
     }
-    let fields = differences(None, &new);
+    let mut fields = differences(None, &new);
+    let claims = &candidate.profile.claims;
+    if !claims.is_empty() {
+        fields.insert("claims", claims_change(None, claims));
+    }
     let operation = conflicts.is_empty().then_some(Operation::Create);
     let mark = conflicts.is_empty().then(|| SyncMark {
         digest: Some(candidate.digest),
@@ -133,7 +136,15 @@ fn decide_new(
         password_changed_at: candidate.password_changed_at.clone(),
         dn: candidate.dn.clone(),
     });
-    Decision { operation, fields, conflicts, account: Some(new), mark, ..Decision::default() }
+    Decision {
+        operation,
+        fields,
+        conflicts,
+        account: Some(new),
+        mark,
+        claims: Some(claims.clone()),
+        ..Decision::default()
+    }
 }
 
 fn decide_known(
@@ -189,6 +200,11 @@ fn decide_known(
         let (from, to) = (Value::from(old_password), Value::from(new_password));
         fields.insert("password_changed_at", FieldChange { from, to });
     }
+    let claims = &candidate.profile.claims;
+    let claims = (*claims != known.claims).then(|| claims.clone());
+    if let Some(claims) = &claims {
+        fields.insert("claims", claims_change(Some(&known.claims), claims));
+    }
     if operation.is_none() && !fields.is_empty() {
         operation = Some(Operation::Update);
     }
@@ -214,6 +230,7 @@ fn decide_known(
         account: Some(after),
         mark: (noted != Some(&mark)).then_some(mark),
         end_sessions,
+        claims,
     }
 }
 
@@ -284,135 +301,4 @@ fn kept_administrator(username: &str) -> String {
         "account {username:?} stands in [admin] accounts, so it is not deactivated: take it out \
          there, or disable it by `auth-daemon user disable`"
     )
-}
-
-impl Decision {
-    /// As lines of the plan: what is done, and what has to be decided.
-    pub(super) fn changes(&self, dn: &str, subject: &str) -> Vec<Change> {
-        let line = |op, fields, reason| Change {
-            op,
-            dn: dn.to_owned(),
-            id: subject.to_owned(),
-            account: self.username.clone().or_else(|| match op {
-                Operation::Create => self.account.as_ref().map(|account| account.username.clone()),
-                _ => None,
-            }),
-            fields,
-            reason,
-        };
-        let done = self.operation.map(|op| line(op, self.fields.clone(), self.reason.clone()));
-        let open = (!self.conflicts.is_empty())
-            .then(|| line(Operation::Conflict, BTreeMap::new(), Some(self.conflicts.join("; "))));
-        done.into_iter().chain(open).collect()
-    }
-
-    /// Whether the person loses a group or a role. That somebody is no longer a plain member is
-    /// no loss: a special role came instead.
-    pub(super) fn loses_membership(&self) -> bool {
-        ["groups", "roles"].iter().any(|name| {
-            self.fields.get(name).is_some_and(|field| {
-                let (from, to) = (field.from.as_array(), field.to.as_array());
-                from.into_iter()
-                    .flatten()
-                    .any(|item| item != "member" && !to.is_some_and(|items| items.contains(item)))
-            })
-        })
-    }
-
-    /// Whether a value goes without another one in its place.
-    pub(super) fn loses_value(&self) -> bool {
-        self.fields.values().any(|field| field.to.is_null() && !field.from.is_null())
-    }
-
-    /// As a write of a batch; `None` when nothing is written.
-    pub(super) fn into_step(
-        self,
-        subject: &str,
-        rules: &Rules,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Option<SyncStep> {
-        let audit = self.audit(subject, rules, origin, now);
-        let deactivates = self.operation == Some(Operation::Deactivate);
-        let write = match (self.operation, self.account) {
-            (None, _) => {
-                return self.mark.map(|mark| SyncStep {
-                    write: SyncWrite::Note { subject: subject.to_owned(), mark },
-                    deactivates: false,
-                    audit: Vec::new(),
-                });
-            }
-            (Some(Operation::Create), Some(account)) => SyncWrite::Create {
-                new: Box::new(NewAccount {
-                    identity: Some(crate::store::IdentityRecord {
-                        connector: rules.directory.clone(),
-                        subject: subject.to_owned(),
-                        account: account.id,
-                        linked_at: now,
-                    }),
-                    account,
-                    password: None,
-                }),
-                mark: self.mark?,
-            },
-            (Some(_), Some(account)) => SyncWrite::Update {
-                account: Box::new(account),
-                subject: subject.to_owned(),
-                mark: self.mark,
-                end_sessions: self.end_sessions.then_some("password_changed"),
-            },
-            (Some(_), None) => return None,
-        };
-        Some(SyncStep { write, deactivates, audit })
-    }
-
-    fn audit(
-        &self,
-        subject: &str,
-        rules: &Rules,
-        origin: &Origin,
-        now: Timestamp,
-    ) -> Vec<AuditRecord> {
-        let (Some(operation), Some(account)) = (self.operation, &self.account) else {
-            return Vec::new();
-        };
-        let name = self.username.as_deref().unwrap_or(&account.username);
-        let event = |event: &str| {
-            AuditRecord::new(now, event)
-                .account(name)
-                .connector(&rules.directory)
-                .from_request(origin)
-                .with("subject", subject)
-                .with("by", "sync")
-        };
-        let revoked =
-            |reason: &str| event("session.revoked").with("reason", reason).with("all", true);
-        let mut events = vec![match operation {
-            Operation::Create => event("account.created"),
-            Operation::Deactivate => {
-                event("account.disabled").with("reason", self.reason.clone().unwrap_or_default())
-            }
-            Operation::Reactivate => event("account.enabled"),
-            Operation::Update | Operation::Conflict => event("account.updated"),
-        }];
-        if operation != Operation::Create
-            && let Some(first) = events.first_mut()
-        {
-            let names: Vec<Value> = self.fields.keys().map(|name| Value::from(*name)).collect();
-            first.detail.insert("fields".to_owned(), Value::Array(names));
-            // Who somebody is and what they may do is told in full, everything else by its name.
-            for name in ["username", "email", "roles"] {
-                if let Some(field) = self.fields.get(name) {
-                    let both = serde_json::json!({ "from": field.from, "to": field.to });
-                    first.detail.insert(name.to_owned(), both);
-                }
-            }
-        }
-        if operation == Operation::Deactivate {
-            events.push(revoked("account_inactive"));
-        } else if self.end_sessions {
-            events.push(revoked("password_changed"));
-        }
-        events
-    }
 }

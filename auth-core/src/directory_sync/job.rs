@@ -1,7 +1,7 @@
 //! What a run leaves behind: its row in the history, its audit events, its metrics.
 
 use super::guard::BrakeReport;
-use super::runner::{RunRequest, SyncError, SyncOutcome};
+use super::request::{RunRequest, SyncError, SyncOutcome};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::store::{SyncJobId, SyncJobRecord, SyncJobState, SyncLease};

@@ -11,7 +11,8 @@ use super::digest::Digester;
 use super::names::Cause;
 use super::plan::{Draft, Plan};
 use super::population::{Population, PopulationSummary};
-use super::runner::{DirectorySync, Progress, SyncError, Watcher};
+use super::request::{Progress, SyncError, Watcher};
+use super::runner::DirectorySync;
 use super::spool::Spool;
 use crate::broker::new_id;
 use crate::connector::ldap::PopulationItem;
@@ -292,7 +293,8 @@ impl DirectorySync {
     }
 
     fn decide_gone(&self, person: &SyncedPerson, word: &str, unmappable: &Unmappable) -> Decision {
-        let dn = person.mark.as_ref().map(|mark| mark.dn.as_str());
+        // Empty: only a login has noted something so far.
+        let dn = person.mark.as_ref().map(|mark| mark.dn.as_str()).filter(|dn| !dn.is_empty());
         decide_gone(person, word, unmappable.may_be(dn), &self.rules, self.clock.now())
     }
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AccountRecord, NewAccount, StoreError};
+use super::{AccountRecord, ClaimMap, NewAccount, StoreError};
 use crate::audit::AuditRecord;
 use crate::clock::Timestamp;
 
@@ -38,7 +38,7 @@ pub struct SyncMark {
     pub shut_out: bool,
     /// When the password was last changed, as the directory writes it.
     pub password_changed_at: Option<String>,
-    /// DN of the entry.
+    /// DN of the entry; empty when only a login has noted something so far.
     pub dn: String,
 }
 
@@ -47,13 +47,15 @@ pub struct SyncMark {
 pub struct SyncedPerson {
     /// Stable subject at the directory.
     pub subject: String,
-    /// What was last noted; `None` for an account that no synchronisation has seen yet.
+    /// What was last noted, by a synchronisation or a login; `None`: nothing.
     pub mark: Option<SyncMark>,
     /// Whether another directory's last word about the same account was that the person may not
     /// come in.
     pub shut_out_elsewhere: bool,
     /// The account.
     pub account: AccountRecord,
+    /// Its further claims.
+    pub claims: ClaimMap,
 }
 
 /// Identifies a run.
@@ -237,6 +239,8 @@ pub enum SyncWrite {
     Create {
         /// The account with its identity at the directory.
         new: Box<NewAccount>,
+        /// Its further claims.
+        claims: ClaimMap,
         /// What to note.
         mark: SyncMark,
     },
@@ -246,6 +250,8 @@ pub enum SyncWrite {
         account: Box<AccountRecord>,
         /// The person.
         subject: String,
+        /// Further claims in place of the stored ones; `None` leaves those.
+        claims: Option<ClaimMap>,
         /// What to note; `None` leaves what is noted, so that the person is looked at again.
         mark: Option<SyncMark>,
         /// Ends the account's sessions for this reason although it stays active.

@@ -63,9 +63,10 @@ impl SyncStore for PostgresStore {
         const FIND: &str = concat!(
             "SELECT i.subject, i.sync_digest, i.sync_shut_out, i.sync_password_changed_at, \
              i.sync_dn, EXISTS (SELECT FROM identities o WHERE o.account = i.account \
-             AND o.connector <> $1 AND o.sync_shut_out), ",
+             AND o.connector <> $1 AND o.sync_shut_out), c.claims, ",
             account_columns!("a"),
             " FROM identities i JOIN accounts a ON a.id = i.account \
+             LEFT JOIN account_claims c ON c.account = a.id \
              WHERE i.connector = $1 AND i.subject = ANY($2)"
         );
         let subjects: Vec<&String> = subjects.iter().filter(|it| !it.contains('\0')).collect();
@@ -318,12 +319,21 @@ fn person(row: &Row) -> Result<SyncedPerson, StoreError> {
     let subject = columns.take()?;
     let digest = digest(columns)?;
     let shut_out = columns.take()?;
-    let password_changed_at = columns.take()?;
+    let password_changed_at: Option<String> = columns.take()?;
     let dn: Option<String> = columns.take()?;
+    let noted = dn.is_some() || password_changed_at.is_some();
+    let mark = SyncMark { digest, shut_out, password_changed_at, dn: dn.unwrap_or_default() };
+    let shut_out_elsewhere = columns.take()?;
+    let claims: Option<&str> = columns.take()?;
+    let claims = claims
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| columns.corrupt(&format!("claims: {error}")))?;
     Ok(SyncedPerson {
         subject,
-        mark: dn.map(|dn| SyncMark { digest, shut_out, password_changed_at, dn }),
-        shut_out_elsewhere: columns.take()?,
+        mark: noted.then_some(mark),
+        shut_out_elsewhere,
+        claims: claims.unwrap_or_default(),
         account: account(columns)?,
     })
 }

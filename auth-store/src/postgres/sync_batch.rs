@@ -6,7 +6,8 @@
 
 use auth_core::clock::Timestamp;
 use auth_core::store::{
-    AccountId, AccountRecord, StoreError, SyncBatch, SyncBatchOutcome, SyncMark, SyncWrite,
+    AccountId, AccountRecord, ClaimMap, StoreError, SyncBatch, SyncBatchOutcome, SyncMark,
+    SyncWrite,
 };
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -64,6 +65,8 @@ struct Writes {
     changed: Vec<Value>,
     made: Vec<Value>,
     notes: Vec<Value>,
+    /// Further claims by account; empty ones are to be removed.
+    claims: Vec<Value>,
     ids: Vec<Uuid>,
     inactive: Vec<Uuid>,
     ended: HashMap<&'static str, Vec<Uuid>>,
@@ -142,7 +145,8 @@ impl Writes {
                 continue;
             }
             match &step.write {
-                SyncWrite::Create { new, mark } => {
+                SyncWrite::Create { new, claims, mark } => {
+                    writes.add_claims(new.account.id, claims);
                     let mut row = account_row(&new.account);
                     if let Some(identity) = &new.identity {
                         add(&mut row, "connector", json!(identity.connector));
@@ -152,7 +156,10 @@ impl Writes {
                     merge(&mut row, noted(mark));
                     writes.made.push(row);
                 }
-                SyncWrite::Update { account, subject, mark, end_sessions } => {
+                SyncWrite::Update { account, subject, claims, mark, end_sessions } => {
+                    if let Some(claims) = claims {
+                        writes.add_claims(account.id, claims);
+                    }
                     writes.changed.push(account_row(account));
                     writes.ids.push(account.id.0);
                     if !account.active {
@@ -169,6 +176,27 @@ impl Writes {
             writes.audit.extend(step.audit.iter().cloned());
         }
         writes
+    }
+
+    fn add_claims(&mut self, account: AccountId, claims: &ClaimMap) {
+        let text = (!claims.is_empty()).then(|| json!(claims).to_string());
+        self.claims.push(json!({ "id": account, "claims": text }));
+    }
+
+    async fn write_claims(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        const REMOVE: &str = "DELETE FROM account_claims USING \
+             json_to_recordset(CAST($1::text AS json)) AS r(id uuid, claims text) \
+             WHERE account = r.id AND r.claims IS NULL";
+        const PUT: &str = "INSERT INTO account_claims (account, claims) SELECT r.id, r.claims FROM \
+             json_to_recordset(CAST($1::text AS json)) AS r(id uuid, claims text) \
+             WHERE r.claims IS NOT NULL \
+             ON CONFLICT (account) DO UPDATE SET claims = excluded.claims";
+        if self.claims.is_empty() {
+            return Ok(());
+        }
+        let rows = Value::Array(self.claims.clone()).to_string();
+        connection.execute(REMOVE, &[&rows]).await?;
+        connection.execute(PUT, &[&rows]).await.map(drop)
     }
 
     async fn write(
@@ -202,6 +230,7 @@ impl Writes {
             let rows = Value::Array(self.made.clone()).to_string();
             connection.execute(INSERT, &[&rows]).await?;
         }
+        self.write_claims(connection).await?;
         if !self.notes.is_empty() {
             let rows = Value::Array(self.notes.clone()).to_string();
             connection.execute(NOTE, &[&rows, &batch.lease.directory]).await?;

@@ -105,17 +105,23 @@ impl IdentityStore for SqliteStore {
     }
 
     async fn set_claims(&self, account: AccountId, claims: ClaimMap) -> Result<(), StoreError> {
-        self.write(move |c| {
-            if claims.is_empty() {
-                let sql = "DELETE FROM account_claims WHERE account = ?1";
-                return change(c, sql, params![account.0.as_bytes()]).map(drop);
-            }
-            let sql = "INSERT INTO account_claims (account, claims) VALUES (?1, ?2) \
-                       ON CONFLICT (account) DO UPDATE SET claims = excluded.claims";
-            change(c, sql, params![account.0.as_bytes(), to_json(&claims)?]).map(drop)
-        })
-        .await
+        self.write(move |c| put_claims(c, account, &claims)).await
     }
+}
+
+/// Replaces the further claims of an account.
+pub(super) fn put_claims(
+    c: &Connection,
+    account: AccountId,
+    claims: &ClaimMap,
+) -> Result<(), StoreError> {
+    if claims.is_empty() {
+        let sql = "DELETE FROM account_claims WHERE account = ?1";
+        return change(c, sql, params![account.0.as_bytes()]).map(drop);
+    }
+    let sql = "INSERT INTO account_claims (account, claims) VALUES (?1, ?2) \
+               ON CONFLICT (account) DO UPDATE SET claims = excluded.claims";
+    change(c, sql, params![account.0.as_bytes(), to_json(claims)?]).map(drop)
 }
 
 fn are_all_there(

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use auth_core::audit::AuditRecord;
 use auth_core::clock::Timestamp;
 use auth_core::store::{
-    AccountRecord, LeaseAnswer, StoreError, SyncBatch, SyncBatchOutcome, SyncCompletion, SyncJobId,
-    SyncJobRecord, SyncJobState, SyncLease, SyncMark, SyncStatus, SyncStore, SyncTrace,
+    AccountRecord, ClaimMap, LeaseAnswer, StoreError, SyncBatch, SyncBatchOutcome, SyncCompletion,
+    SyncJobId, SyncJobRecord, SyncJobState, SyncLease, SyncMark, SyncStatus, SyncStore, SyncTrace,
     SyncedPerson,
 };
 use rusqlite::{Connection, params};
@@ -60,9 +60,10 @@ impl SyncStore for SqliteStore {
             "SELECT identity.subject, identity.sync_digest, identity.sync_shut_out, \
              identity.sync_password_changed_at, identity.sync_dn, \
              EXISTS (SELECT 1 FROM identity AS other WHERE other.account = identity.account \
-             AND other.connector <> ?1 AND other.sync_shut_out = 1), ",
+             AND other.connector <> ?1 AND other.sync_shut_out = 1), account_claims.claims, ",
             account_columns!(),
             " FROM identity JOIN account ON account.id = identity.account \
+             LEFT JOIN account_claims ON account_claims.account = account.id \
              WHERE identity.connector = ?1 AND identity.subject = ?2"
         );
         let (directory, subjects) = (directory.to_owned(), subjects.to_vec());
@@ -344,12 +345,15 @@ fn person(columns: &mut Columns<'_, '_>) -> Result<SyncedPerson, StoreError> {
     let subject = columns.of("identity").take()?;
     let digest = columns.take()?;
     let shut_out = columns.take()?;
-    let password_changed_at = columns.take()?;
+    let password_changed_at: Option<String> = columns.take()?;
     let dn: Option<String> = columns.take()?;
+    let noted = dn.is_some() || password_changed_at.is_some();
+    let mark = SyncMark { digest, shut_out, password_changed_at, dn: dn.unwrap_or_default() };
     Ok(SyncedPerson {
         subject,
-        mark: dn.map(|dn| SyncMark { digest, shut_out, password_changed_at, dn }),
+        mark: noted.then_some(mark),
         shut_out_elsewhere: columns.take()?,
+        claims: columns.optional_json::<ClaimMap>()?.unwrap_or_default(),
         account: read_account(columns)?,
     })
 }

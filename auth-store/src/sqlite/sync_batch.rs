@@ -9,6 +9,7 @@ use auth_core::store::{
 };
 use rusqlite::{Connection, params};
 
+use super::connector_identities::put_claims;
 use super::row::{change, one};
 use super::sync::holds;
 use super::{accounts, audit, sessions};
@@ -106,18 +107,25 @@ fn write(
     write: &SyncWrite,
 ) -> Result<(), StoreError> {
     match write {
-        SyncWrite::Create { new, mark } => {
+        SyncWrite::Create { new, claims, mark } => {
             accounts::insert(c, &new.account, None)?;
+            // Most people have none, and a new account has nothing to be taken away.
+            if !claims.is_empty() {
+                put_claims(c, new.account.id, claims)?;
+            }
             if let Some(identity) = &new.identity {
                 link(c, identity, mark)?;
             }
         }
-        SyncWrite::Update { account, subject, mark, end_sessions } => {
+        SyncWrite::Update { account, subject, claims, mark, end_sessions } => {
             let reason = if account.active { *end_sessions } else { Some("account_inactive") };
             if let Some(reason) = reason {
                 sessions::end_of_account(c, account.id, at, reason)?;
             }
             accounts::update(c, account)?;
+            if let Some(claims) = claims {
+                put_claims(c, account.id, claims)?;
+            }
             if let Some(mark) = mark {
                 note(c, lease, subject, mark)?;
             }

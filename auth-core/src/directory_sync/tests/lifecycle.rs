@@ -311,3 +311,66 @@ async fn the_history_tells_what_happened() {
     let names: Vec<_> = trail.iter().map(|entry| entry.record.event.as_str()).collect();
     assert_eq!(names, ["account.created", "sync.finished", "sync.failed"]);
 }
+
+#[tokio::test]
+async fn further_claims_follow_the_directory() {
+    let bench = Bench::new();
+    let with = |team: &str, picture: usize| {
+        let mut alice = person("s1", "alice");
+        if !team.is_empty() {
+            alice.profile.claims.insert("team".into(), vec![team.into()]);
+        }
+        alice.profile.claims.insert("picture".into(), vec!["x".repeat(picture)]);
+        Made::of([alice])
+    };
+    let (_, changes) = bench.run(&with("blue", 1000)).await;
+    assert_eq!(changes[0].fields["claims"].to["picture"][0], "(1000 characters)");
+    let id = bench.account("alice").await.id;
+    assert_eq!(bench.store.claims(id).await.unwrap()["team"], ["blue"]);
+    let (_, changes) = bench.run(&with("red", 1000)).await;
+    assert_eq!(ops(&changes), [(Operation::Update, "s1")]);
+    assert_eq!(changes[0].fields["claims"].from["team"][0], "blue");
+    assert_eq!(bench.store.claims(id).await.unwrap()["team"], ["red"]);
+    // A picture as long as before is another one all the same.
+    let mut other = with("red", 0);
+    if let PopulationItem::Person(alice) = &mut other.items[0] {
+        alice.profile.claims.insert("picture".into(), vec!["y".repeat(1000)]);
+    }
+    bench.run(&other).await;
+    assert!(bench.store.claims(id).await.unwrap()["picture"][0].starts_with('y'));
+    // A claim that is gone is a loss.
+    let strict = synchronisation(
+        &bench.store,
+        &bench.clock,
+        Brake { share: 0, people: 0, window: Duration::ZERO },
+        &[],
+        "node-a",
+    );
+    let outcome = strict.plan(&with("", 1000), ReadWish::Full, &Lines::default()).await.unwrap();
+    assert!(outcome.is_refused());
+    bench.run(&with("", 1000)).await;
+    assert!(!bench.store.claims(id).await.unwrap().contains_key("team"));
+    assert_eq!(bench.run(&with("", 1000)).await.0.applied, 0);
+}
+
+/// What a login noted of the password counts for the first synchronisation that sees the person.
+#[tokio::test]
+async fn a_password_that_changed_since_the_login_ends_sessions_at_the_first_run() {
+    let bench = Bench::new();
+    let profile = person("s1", "alice").profile;
+    let made = new_account("corp", "s1", &profile, Uuid::from_u128(7), bench.clock.now());
+    bench.store.create_account(made, vec![]).await.unwrap();
+    let noted = crate::store::PasswordChange {
+        connector: "corp".into(),
+        subject: "s1".into(),
+        before: None,
+        after: "20260101".into(),
+        end_sessions_at: None,
+    };
+    assert!(bench.store.note_password_change(noted, vec![]).await.unwrap());
+    let live = session(&bench, "alice", 1).await;
+    let mut alice = person("s1", "alice");
+    alice.changed_password_at = Some("20260202".into());
+    bench.run(&Made::of([alice])).await;
+    assert_eq!(ended(&bench, live).await.as_deref(), Some("password_changed"));
+}

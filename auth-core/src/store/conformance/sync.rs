@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{Outcome, cases, given, sample};
 use crate::store::{
-    IdentityRecord, LeaseAnswer, Store, StoreError, SyncBatchOutcome, SyncCompletion, SyncCounts,
-    SyncJobDetail, SyncJobId, SyncJobRecord, SyncJobState, SyncLease, SyncMark, SyncStatus,
-    SyncStep, SyncTrace, SyncWrite,
+    IdentityRecord, LeaseAnswer, PasswordChange, Store, StoreError, SyncBatchOutcome,
+    SyncCompletion, SyncCounts, SyncJobDetail, SyncJobId, SyncJobRecord, SyncJobState, SyncLease,
+    SyncMark, SyncStatus, SyncStep, SyncTrace, SyncWrite,
 };
 use sample::{DAY, at};
 
@@ -22,6 +22,7 @@ cases!(
     deactivations_are_counted_in_their_window,
     traces_come_in_pages_and_in_byte_order,
     people_are_found_with_what_was_noted,
+    what_a_login_noted_is_found,
     another_directory_that_shuts_out_is_told,
     accounts_are_found_by_either_key_once,
     active_accounts_of_a_directory_are_counted_once,
@@ -328,6 +329,32 @@ async fn people_are_found_with_what_was_noted(store: Arc<dyn Store>) -> Outcome 
     assert_eq!(found[0].mark, Some(bare));
     assert_eq!(store.synced_people("lab", &[second]).await?, []);
     assert_eq!(store.synced_people(DIRECTORY, &[]).await?, []);
+    Ok(())
+}
+
+async fn what_a_login_noted_is_found(store: Arc<dyn Store>) -> Outcome {
+    let lease = lease(&*store, "node-a", 1).await?;
+    let job = running(&*store, &lease, 1).await?;
+    let subject = person(&*store, 1).await?;
+    let noted = PasswordChange {
+        connector: DIRECTORY.to_owned(),
+        subject: subject.clone(),
+        before: None,
+        after: "20260101000000Z".to_owned(),
+        end_sessions_at: None,
+    };
+    assert!(store.note_password_change(noted.clone(), vec![]).await?);
+    let found = store.synced_people(DIRECTORY, std::slice::from_ref(&subject)).await?;
+    let expected = SyncMark {
+        digest: None,
+        shut_out: false,
+        password_changed_at: Some(noted.after),
+        dn: String::new(),
+    };
+    assert_eq!(found[0].mark, Some(expected));
+    note(&*store, &lease, &job, &subject, mark(3)).await?;
+    let changed = store.password_change(DIRECTORY, &subject).await?;
+    assert_eq!(changed, mark(3).password_changed_at, "a login finds what a synchronisation noted");
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::sync::{DIRECTORY, identity, lease, mark, person, running};
 use super::{Outcome, cases, given, sample};
 use crate::store::{
-    AccountRecord, NewAccount, Store, SyncBatch, SyncBatchOutcome, SyncJobRecord, SyncLease,
-    SyncStep, SyncWrite,
+    AccountRecord, ClaimMap, NewAccount, Store, SyncBatch, SyncBatchOutcome, SyncJobRecord,
+    SyncLease, SyncStep, SyncWrite,
 };
 use sample::at;
 
@@ -21,6 +21,7 @@ cases!(
     a_deactivation_ends_sessions_and_pending_logins,
     sessions_may_end_while_the_account_stays_active,
     a_reactivated_account_has_no_old_session,
+    further_claims_are_put_replaced_and_removed,
 );
 
 pub(super) fn batch(lease: &SyncLease, job: &SyncJobRecord, steps: Vec<SyncStep>) -> SyncBatch {
@@ -32,6 +33,7 @@ pub(super) fn update(account: AccountRecord, subject: &str, deactivates: bool) -
         write: SyncWrite::Update {
             account: Box::new(account),
             subject: subject.to_owned(),
+            claims: None,
             mark: Some(mark(2)),
             end_sessions: None,
         },
@@ -47,10 +49,18 @@ fn create(n: u32) -> SyncStep {
         password: None,
     };
     SyncStep {
-        write: SyncWrite::Create { new: Box::new(new), mark: mark(1) },
+        write: SyncWrite::Create {
+            new: Box::new(new),
+            claims: claims(&format!("claim-{n}")),
+            mark: mark(1),
+        },
         deactivates: false,
         audit: vec![sample::event(1)],
     }
+}
+
+fn claims(name: &str) -> ClaimMap {
+    ClaimMap::from([(name.to_owned(), vec!["a \"é\"".to_owned(), String::new()])])
 }
 
 const DONE: SyncBatchOutcome = SyncBatchOutcome::Done { stale: vec![] };
@@ -315,5 +325,30 @@ async fn a_reactivated_account_has_no_old_session(store: Arc<dyn Store>) -> Outc
     }
     given::assert_ended(&*store, &browser, 1500, "account_inactive").await?;
     assert!(given::existing_account(&*store, account.id).await?.active);
+    Ok(())
+}
+
+async fn further_claims_are_put_replaced_and_removed(store: Arc<dyn Store>) -> Outcome {
+    let lease = lease(&*store, "node-a", 100).await?;
+    let job = running(&*store, &lease, 1).await?;
+    let id = sample::account_id(1);
+    let steps = vec![create(1), create(2)];
+    assert_eq!(store.apply_sync_batch(batch(&lease, &job, steps)).await?, DONE);
+    assert_eq!(store.claims(id).await?, claims("claim-1"));
+    let subject = "subject-1".to_owned();
+    for new in [Some(claims("other")), None, Some(ClaimMap::new())] {
+        let stored = given::existing_account(&*store, id).await?;
+        let before = store.claims(id).await?;
+        let mut step = update(stored, &subject, false);
+        if let SyncWrite::Update { claims, .. } = &mut step.write {
+            claims.clone_from(&new);
+        }
+        assert_eq!(store.apply_sync_batch(batch(&lease, &job, vec![step])).await?, DONE);
+        let expected = new.unwrap_or(before);
+        assert_eq!(store.claims(id).await?, expected);
+        let found = store.synced_people(DIRECTORY, std::slice::from_ref(&subject)).await?;
+        assert_eq!(found.first().map(|it| &it.claims), Some(&expected));
+    }
+    assert_eq!(store.claims(sample::account_id(2)).await?, claims("claim-2"), "another's");
     Ok(())
 }

@@ -4,12 +4,23 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, conflict};
+use super::{MemoryStore, State, conflict};
 use crate::audit::AuditRecord;
 use crate::store::{
     AccountId, ClaimMap, IdentityMove, IdentityRecord, IdentityStore, PasswordChange,
     RevocationScope, StoreError,
 };
+
+impl State {
+    /// Replaces the further claims of an account.
+    pub(super) fn put_claims(&mut self, account: AccountId, claims: ClaimMap) {
+        if claims.is_empty() {
+            self.claims.remove(&account);
+        } else {
+            self.claims.insert(account, claims);
+        }
+    }
+}
 
 #[async_trait]
 impl IdentityStore for MemoryStore {
@@ -106,11 +117,7 @@ impl IdentityStore for MemoryStore {
     async fn set_claims(&self, account: AccountId, claims: ClaimMap) -> Result<(), StoreError> {
         let mut state = self.open()?;
         state.require_account(account)?;
-        if claims.is_empty() {
-            state.claims.remove(&account);
-        } else {
-            state.claims.insert(account, claims);
-        }
+        state.put_claims(account, claims);
         Ok(())
     }
 }

@@ -32,6 +32,17 @@ impl State {
         })
     }
 
+    /// What a synchronisation, or a login that saw a changed password, noted.
+    fn noted(&self, key: &(String, String)) -> Option<SyncMark> {
+        let password_changed_at = self.password_changes.get(key).cloned();
+        let Some(mark) = self.sync_marks.get(key) else {
+            let only =
+                SyncMark { digest: None, shut_out: false, password_changed_at, dn: String::new() };
+            return only.password_changed_at.is_some().then_some(only);
+        };
+        Some(SyncMark { password_changed_at, ..mark.clone() })
+    }
+
     fn is_fresh(&self, directory: &str, write: &SyncWrite) -> bool {
         let SyncWrite::Update { account, subject, .. } = write else { return true };
         let key = (directory.to_owned(), subject.clone());
@@ -71,19 +82,24 @@ impl State {
             }
         };
         match step.write {
-            SyncWrite::Create { new, mark } => {
+            SyncWrite::Create { new, claims, mark } => {
+                let id = new.account.id;
                 let subject = new.identity.as_ref().map(|identity| identity.subject.clone());
                 self.create(*new)?;
+                self.put_claims(id, claims);
                 if let Some(subject) = subject {
                     note(self, subject, mark);
                 }
             }
-            SyncWrite::Update { account, subject, mark, end_sessions } => {
+            SyncWrite::Update { account, subject, claims, mark, end_sessions } => {
                 self.check_unique(&account)?;
                 let scope = RevocationScope::Account(account.id);
                 let reason = if account.active { end_sessions } else { Some("account_inactive") };
                 if let Some(reason) = reason {
                     self.revoke(scope, at, reason);
+                }
+                if let Some(claims) = claims {
+                    self.put_claims(account.id, claims);
                 }
                 self.write_account(*account);
                 if let Some(mark) = mark {
@@ -173,10 +189,8 @@ impl SyncStore for MemoryStore {
                 };
             Some(SyncedPerson {
                 subject: subject.clone(),
-                mark: state.sync_marks.get(&key).map(|mark| SyncMark {
-                    password_changed_at: state.password_changes.get(&key).cloned(),
-                    ..mark.clone()
-                }),
+                mark: state.noted(&key),
+                claims: state.claims.get(&id).cloned().unwrap_or_default(),
                 shut_out_elsewhere: state.identities.iter().any(elsewhere),
                 account: state.accounts.get(&id)?.clone(),
             })

@@ -31,6 +31,7 @@ pub(crate) async fn run(file: Option<&Path>) -> anyhow::Result<Exit> {
     let public = Listener::bind("public", listen.public, tls)?;
     let admin = Listener::bind("admin", listen.admin, None)?;
     let metrics = telemetry::start_metrics()?;
+    app::saml::prepare(&loaded.config).await?;
     let parts = app::open(loaded.config).await?;
     let store = Arc::clone(parts.broker.store());
     let event = AuditRecord::new(parts.broker.now(), "config.loaded")

@@ -15,6 +15,7 @@ mod logins;
 mod purge;
 mod reader;
 mod replay;
+mod saml;
 mod row;
 mod schema;
 mod sessions;

@@ -28,4 +28,5 @@ pub mod audit;
 pub mod clock;
 pub mod key_ring;
 pub mod random;
+pub mod replay;
 pub mod secret;

@@ -5,6 +5,7 @@ mod clients;
 mod connectors;
 mod keys;
 mod observe;
+pub(crate) mod saml;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -7,6 +7,8 @@
 #[cfg(feature = "ldap")]
 pub mod ldap;
 pub mod password;
+#[cfg(feature = "saml")]
+pub mod saml;
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ mod config;
 mod key;
 mod ldap;
 mod reachability;
+mod saml;
 mod serve;
 mod session;
 mod user;
@@ -47,7 +48,7 @@ pub(crate) async fn run(cli: Cli) -> Exit {
         Command::Key(command) => report(key::run(command, file).await),
         Command::Audit(command) => report(audit::run(command, file).await),
         Command::Sync(_) => not_available("sync"),
-        Command::Saml(_) => not_available("saml"),
+        Command::Saml(command) => report(saml::run(command, file).await),
         Command::Claims(_) => not_available("claims"),
         Command::Token(_) => not_available("token"),
         Command::Backup { .. } => not_available("backup"),

@@ -35,6 +35,9 @@ pub(crate) use sections::directory::{
     AttributeMap, Directory, GroupNames, GroupSource, Groups, Preset, Scope,
 };
 pub(crate) use sections::mfa::MfaPolicy;
+pub(crate) use sections::saml::{
+    MetadataSource, Saml, SamlAttributes, SamlPreset, SamlRequestBinding,
+};
 pub(crate) use sections::session::SessionKind;
 pub(crate) use sections::storage::StorageBackend;
 pub(crate) use source::DEFAULT_FILES;
@@ -73,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) mfa: Mfa,
     /// Directories, in the order of the file.
     pub(crate) directories: Vec<Directory>,
+    /// SAML connections, in the order of the file.
+    pub(crate) saml: Vec<Saml>,
     /// Clients, in the order of the file.
     pub(crate) clients: Vec<Client>,
     /// Who administers the broker.

@@ -35,7 +35,7 @@ pub(super) struct RawConfig {
     pub(super) mfa: RawMfa,
     /// LDAP and Active Directory servers that people sign in against.
     pub(super) directory: Vec<RawDirectory>,
-    /// SAML 2.0 identity providers. Not available in this version.
+    /// SAML 2.0 identity providers that people sign in with.
     pub(super) saml: Vec<RawSaml>,
     /// OpenID providers that people sign in with. Not available in this version.
     pub(super) oidc: Vec<RawOidc>,

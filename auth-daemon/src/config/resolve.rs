@@ -35,10 +35,12 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         .enumerate()
         .map(|(index, directory)| directory.resolve(&at("directory").index(index), problems))
         .collect();
-    refuse_unavailable("saml", raw.saml.len(), problems);
-    for (index, connection) in raw.saml.into_iter().enumerate() {
-        connection.check(&at("saml").index(index), problems);
-    }
+    let saml = raw
+        .saml
+        .into_iter()
+        .enumerate()
+        .map(|(index, connection)| connection.resolve(&at("saml").index(index), problems))
+        .collect();
     refuse_unavailable("oidc", raw.oidc.len(), problems);
     for (index, connection) in raw.oidc.into_iter().enumerate() {
         connection.check(&at("oidc").index(index), problems);
@@ -60,6 +62,7 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         throttle,
         mfa,
         directories,
+        saml,
         clients,
         admin,
     })

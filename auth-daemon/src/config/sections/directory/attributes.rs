@@ -9,7 +9,7 @@ use super::search::attribute;
 use crate::config::finding::{KeyPath, Problems};
 
 /// Claims that are always made by the broker itself.
-const OWN_CLAIMS: [&str; 14] = [
+pub(in crate::config) const OWN_CLAIMS: [&str; 14] = [
     "acr",
     "amr",
     "aud",

@@ -82,7 +82,7 @@ pub(crate) fn identity_provider(
     now: Timestamp,
 ) -> Result<IdentityProvider, SamlRefusal> {
     let choice = MetadataChoice {
-        entity_id: saml.entity_id.as_deref(),
+        entity_id: saml.idp_entity_id.as_deref(),
         signed_by: &saml.metadata_signature_certificates,
         allow_weak: saml.allow_sha1,
     };

@@ -114,11 +114,14 @@ pub(crate) enum SamlCommand {
     Import {
         #[command(flatten)]
         connection: ConnectionArgument,
-        /// The metadata.
-        file: PathBuf,
+        /// The metadata: a file, or an https URL.
+        source: String,
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Judge a captured response.
     Inspect {
@@ -127,7 +130,7 @@ pub(crate) enum SamlCommand {
         /// Judge it as at this moment.
         #[arg(long, value_name = "RFC3339")]
         at: Option<String>,
-        /// The request that it has to answer.
+        /// The request that it has to answer; empty: there is none.
         #[arg(long, value_name = "ID")]
         in_response_to: Option<String>,
         /// The response: XML, base64 as posted, or the form body.
@@ -143,6 +146,9 @@ pub(crate) enum SamlCommand {
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Print the values to paste at the identity provider.
     Setup {

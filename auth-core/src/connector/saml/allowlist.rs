@@ -3,7 +3,7 @@
 
 use super::code::{SamlCode, SamlRefusal};
 use super::signature::{AllowedAlgorithms, SignatureShape};
-use super::xml::{DS, Element, SAML, SAMLP};
+use super::xml::{DS, Element, SAML, SAMLP, XENC};
 
 /// A response whose shape was found good.
 pub(crate) struct ResponseShape<'e, 'a> {
@@ -43,6 +43,7 @@ pub(crate) fn response<'e, 'a>(
         Found::Encrypted(_) => None,
     };
     check_places_of_signatures(root, assertion_parent)?;
+    check_signature_parts(root)?;
     children(root, RESPONSE)?;
     let signature = signature_of(root, allowed)?;
     let assertion = match assertion {
@@ -103,6 +104,22 @@ pub(crate) fn check_places_of_signatures(
             "{all} signatures, of which {at_root} directly in {} and {at_other} in the assertion",
             root.local
         )));
+    }
+    Ok(())
+}
+
+/// Parts of signatures stand nowhere else than in a signature (or with an encrypted key): nothing
+/// that searches for one finds a wrong one.
+fn check_signature_parts(parent: &Element<'_>) -> Result<(), SamlRefusal> {
+    let may_hold_parts = parent.namespace == DS
+        || parent.namespace == XENC
+        || parent.is(SAML, "SubjectConfirmationData");
+    for element in parent.elements() {
+        if element.namespace == DS && element.local != "Signature" && !may_hold_parts {
+            return Err(SamlCode::MisplacedSignature
+                .because(format!("{} stands in {}", element.local, parent.local)));
+        }
+        check_signature_parts(element)?;
     }
     Ok(())
 }

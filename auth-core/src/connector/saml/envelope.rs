@@ -107,6 +107,16 @@ impl Status {
         Ok(Self { codes, message })
     }
 
+    /// Whether the code on top is this one.
+    pub(crate) fn begins_with(&self, code: &str) -> bool {
+        self.codes.first().is_some_and(|it| it == code)
+    }
+
+    /// Whether this code is among them.
+    pub(crate) fn holds(&self, code: &str) -> bool {
+        self.codes.iter().any(|it| it == code)
+    }
+
     /// Success, and nothing more exact below it.
     pub(crate) fn check(&self) -> Result<String, SamlRefusal> {
         if self.codes.as_slice() == [SUCCESS] {

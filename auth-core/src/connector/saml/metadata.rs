@@ -4,12 +4,14 @@
 //! URL that the administrator gave. With a pinned certificate the document's signature has to
 //! verify, and then only the verified bytes are read.
 
+mod change;
 mod descriptor;
 mod endpoint;
 mod signed;
 #[cfg(test)]
 mod tests;
 
+pub use change::judge_change;
 pub use endpoint::{Binding, Endpoint};
 
 use super::code::{SamlCode, SamlRefusal};

@@ -34,14 +34,14 @@ impl NameId {
     /// Reads a `NameID` element.
     ///
     /// # Errors
-    /// `mixed_text`; `name_id` when it is empty, has control characters or is longer than 1024
-    /// bytes.
+    /// `mixed_text`; `name_id` when it is empty, has control characters or is longer than 256
+    /// characters (core section 8.3.7).
     pub(crate) fn read(element: &Element<'_>) -> Result<Self, SamlRefusal> {
         let value = element.text()?;
         let problem = if value.trim().is_empty() {
             "the NameID is empty"
-        } else if value.len() > 1024 {
-            "the NameID is longer than 1024 bytes"
+        } else if value.chars().count() > 256 {
+            "the NameID is longer than 256 characters"
         } else if value.chars().any(char::is_control) {
             "the NameID has a control character"
         } else {

@@ -60,11 +60,12 @@ pub(crate) fn check(
 ) -> Option<Window> {
     let format = assertion.issuer_format.as_deref();
     checks.note("issuer", check_issuer(&assertion.issuer, format, expected));
+    let conditions_until = conditions(assertion, expected, checks);
+    let confirmed_until = subject_confirmation(assertion, expected, checks);
+    let statements = statements(assertion, expected, checks);
     let instant = check_issue_instant(assertion.issue_instant.as_deref(), expected);
     checks.note("issue_instant", instant);
-    let confirmed_until = subject_confirmation(assertion, expected, checks);
-    let conditions_until = conditions(assertion, expected, checks);
-    let (session_not_on_or_after, authn_instant) = statements(assertion, expected, checks)?;
+    let (session_not_on_or_after, authn_instant) = statements?;
     let usable_until = [confirmed_until?, conditions_until?].into_iter().max()?;
     Some(Window {
         usable_until: usable_until + expected.skew,
@@ -195,6 +196,7 @@ fn conditions(
     let until = conditions.not_on_or_after.as_deref();
     let until = until.map(|text| moment("NotOnOrAfter", text)).transpose();
     let known = until.as_ref().ok().copied().flatten();
+    checks.note("conditions_window", window_is_open(conditions.not_before.as_deref(), known));
     let over = until.and_then(|until| match until {
         None => Ok("none".to_owned()),
         Some(at) => not_over(at, expected),
@@ -202,6 +204,20 @@ fn conditions(
     checks.note("not_on_or_after", over);
     checks.note("audience", audience(&conditions.audiences, expected));
     Some(known.unwrap_or(expected.now))
+}
+
+/// Core section 2.5.1.2: conditions begin before they end.
+fn window_is_open(
+    not_before: Option<&str>,
+    not_on_or_after: Option<Timestamp>,
+) -> Result<String, SamlRefusal> {
+    let begin = not_before.and_then(|text| moment("NotBefore", text).ok());
+    match (begin, not_on_or_after) {
+        (Some(begin), Some(end)) if begin >= end => {
+            Err(SamlCode::Times.because(format!("NotBefore {begin} is not before {end}")))
+        }
+        _ => Ok("begins before it ends".to_owned()),
+    }
 }
 
 /// Every restriction has to name us.

@@ -113,7 +113,8 @@ impl Report {
             }
         };
         let own = Unverified::look(&decoded).ok().and_then(|it| it.in_response_to);
-        let pending = in_response_to.or(own.as_deref());
+        // Given empty, it says that no request is pending.
+        let pending = in_response_to.or(own.as_deref()).filter(|id| !id.is_empty());
         let expectation = match pending {
             Some(id) => Expectation::Request(PendingRequest { id, forced_at: None }),
             None => Expectation::Unsolicited,
@@ -217,15 +218,39 @@ fn person(statement: &Statement) -> Value {
 
 /// Raw XML, the form body, or base64 as posted.
 fn decode(content: &[u8]) -> Result<Vec<u8>, SamlRefusal> {
-    let start = content.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
-    let content = content.get(start..).unwrap_or_default();
-    let is_text = content.iter().take(4096).all(|byte| byte.is_ascii() && *byte != 0);
-    if content.starts_with(b"<") || !is_text {
-        return Ok(content.to_vec());
+    let text = match std::str::from_utf8(content) {
+        // Neither base64 nor a form has a `<` in it.
+        Ok(text) if !text.contains('<') && !text.contains('\0') => text,
+        _ => return Ok(content.to_vec()),
+    };
+    if is_form(text) {
+        let posted = Posted::from_form(text.trim_end().as_bytes(), "SAMLResponse");
+        return posted.map(|posted| posted.document);
     }
-    if content.windows(13).any(|window| window == b"SAMLResponse=") {
-        let end = content.trim_ascii_end();
-        return Posted::from_form(end, "SAMLResponse").map(|posted| posted.document);
+    document(text)
+}
+
+/// `name=value`; base64 has its equals signs at the end only.
+fn is_form(text: &str) -> bool {
+    let is_padding = |rest: &str| rest.chars().all(|c| c == '=' || c.is_ascii_whitespace());
+    text.contains(['&', '%']) || text.split_once('=').is_some_and(|(_, rest)| !is_padding(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_forms_of_a_captured_response_are_told_apart() {
+        for content in ["<a/>", " <a/>", "x <a/>", "\u{feff}<a/>"] {
+            assert_eq!(decode(content.as_bytes()), Ok(content.as_bytes().to_vec()), "{content}");
+        }
+        for content in ["PGEvPg==", "PGEv\r\nPg==\n", "SAMLResponse=PGEvPg%3D%3D&RelayState=x\n"] {
+            assert_eq!(decode(content.as_bytes()), Ok(b"<a/>".to_vec()), "{content}");
+        }
+        let code = |content: &str| decode(content.as_bytes()).unwrap_err().code.as_str();
+        assert_eq!(code("RelayState=x"), "form");
+        assert_eq!(code("SAMLRequest=PGEvPg=="), "form");
+        assert_eq!(code("PGEv!!"), "base64");
     }
-    document(&String::from_utf8_lossy(content))
 }

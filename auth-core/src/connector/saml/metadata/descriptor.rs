@@ -21,12 +21,13 @@ pub(super) fn read(
         return Err(SamlCode::MetadataStructure.because(format!("no EntityDescriptor; {found}")));
     }
     let (entity, above) = choose(&entities, choice)?;
-    let role = role(entity).ok_or_else(|| {
-        SamlCode::MetadataStructure.because(format!(
-            "{} is no SAML 2.0 identity provider: it has no IDPSSODescriptor for the protocol",
+    let mut roles = roles(entity);
+    let (Some(role), None) = (roles.next(), roles.next()) else {
+        return Err(SamlCode::MetadataStructure.because(format!(
+            "{} has not exactly one IDPSSODescriptor for SAML 2.0",
             entity.attribute("entityID").unwrap_or_default()
-        ))
-    })?;
+        )));
+    };
     let valid_until = valid_until(above.iter().copied().chain([entity, role]), now)?;
     let entity_id = entity.attribute("entityID").unwrap_or_default();
     if entity_id.is_empty() || entity_id.len() > 1024 {
@@ -81,7 +82,7 @@ fn choose<'s, 'e, 'a>(
     let candidates: Vec<&Entity<'e, 'a>> = match choice.entity_id {
         Some(wanted) => entities.iter().filter(|entity| id(entity) == wanted).collect(),
         None if entities.len() == 1 => entities.iter().collect(),
-        None => entities.iter().filter(|entity| role(entity.0).is_some()).collect(),
+        None => entities.iter().filter(|entity| roles(entity.0).next().is_some()).collect(),
     };
     match candidates.as_slice() {
         [one] => Ok(one),
@@ -96,7 +97,7 @@ fn choose<'s, 'e, 'a>(
         many => {
             let known: Vec<String> = many.iter().take(5).map(|it| id(it)).collect();
             Err(SamlCode::MetadataEntity.because(format!(
-                "{} entities, name one with entity_id: {}",
+                "{} entities, name one with idp_entity_id: {}",
                 many.len(),
                 known.join(", ")
             )))
@@ -104,8 +105,8 @@ fn choose<'s, 'e, 'a>(
     }
 }
 
-fn role<'e, 'a>(entity: &'e Element<'a>) -> Option<&'e Element<'a>> {
-    entity.elements().find(|it| {
+fn roles<'e, 'a>(entity: &'e Element<'a>) -> impl Iterator<Item = &'e Element<'a>> {
+    entity.elements().filter(|it| {
         it.is(MD, "IDPSSODescriptor")
             && it
                 .attribute("protocolSupportEnumeration")

@@ -6,7 +6,7 @@ pub(super) fn is_allowed(c: char) -> bool {
 }
 
 /// Whether this is a name without colon (Namespaces in XML 1.0, production `NCName`).
-pub(crate) fn is_ncname(name: &str) -> bool {
+pub(super) fn is_ncname(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(starts_name) && chars.all(continues_name)
 }

@@ -19,7 +19,6 @@ mod write;
 use std::borrow::Cow;
 
 pub(crate) use canonical::{Canonicalization, canonical};
-pub(crate) use characters::is_ncname;
 pub(crate) use parse::{parse, parse_fragment};
 pub(crate) use write::{escape_attribute, escape_text, write};
 

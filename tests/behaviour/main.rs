@@ -10,6 +10,8 @@ mod login_password;
 mod oidc_provider;
 mod operations;
 mod pages;
+mod saml_attacks;
+mod saml_idp;
 mod second_factor;
 mod sessions;
 mod site;

@@ -2,6 +2,7 @@
 //!
 //! Depends on nothing, so that it compiles in seconds and can install what everything else needs.
 
+mod fuzz;
 mod packages;
 mod steps;
 
@@ -18,6 +19,9 @@ Usage: cargo xtask COMMAND
   test [FILTER]    installs what is missing, then format, lints, documentation and all tests;
                    FILTER narrows the tests to those whose name contains it
   bench [NAME]     measures a release build; NAME narrows it to one measurement
+  fuzz [SECONDS]   runs each fuzz target for 60 or SECONDS seconds: by cargo-fuzz where a nightly
+                   compiler and cargo-fuzz are there, else as a plain loop of mutations
+  fixtures         writes the SAML corpus anew; fails when a file changed
   schema           writes the schema and reference of the configuration into docs/
   packages         prints the Debian packages that are missing, installs nothing
 ";
@@ -42,6 +46,12 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
         ["test", filter] if !filter.starts_with('-') => test(Some(filter)),
         ["bench"] => bench(None),
         ["bench", name] if !name.starts_with('-') => bench(Some(name)),
+        ["fuzz"] => fuzz::run(60),
+        ["fuzz", seconds] if !seconds.starts_with('-') => match seconds.parse() {
+            Ok(seconds) => fuzz::run(seconds),
+            Err(_) => Err(Failure { code: 64, message: format!("{seconds} is no number") }),
+        },
+        ["fixtures"] => steps::fixtures(),
         ["schema"] => steps::schema(),
         ["packages"] => {
             let missing = packages::missing(Use::Tests)?;

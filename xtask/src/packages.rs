@@ -21,9 +21,23 @@ pub(crate) enum Use {
 const DEMO: &[&str] =
     &["gcc", "libc6-dev", "make", "ca-certificates", "ldap-utils", "openssl", "procps", "slapd"];
 /// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
-/// makes load.
-const TESTS: &[&str] =
-    &["chromium", "chromium-driver", "oathtool", "postgresql", "slapd-contrib", "wrk"];
+/// makes load, `simplesamlphp` under `php-cli` is a SAML identity provider, `xmlsec1` a second
+/// opinion on XML signatures, `strace` sees what a program opens.
+const TESTS: &[&str] = &[
+    "chromium",
+    "chromium-driver",
+    "oathtool",
+    "php-cli",
+    "php-curl",
+    "php-mbstring",
+    "php-xml",
+    "postgresql",
+    "simplesamlphp",
+    "slapd-contrib",
+    "strace",
+    "wrk",
+    "xmlsec1",
+];
 
 /// One script, so that the policy is removed again whatever ends it.
 const INSTALL: &str = r#"

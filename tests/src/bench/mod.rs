@@ -17,6 +17,7 @@ mod machine;
 mod process;
 mod refresh;
 mod report;
+mod saml;
 mod site;
 mod start;
 mod storm;
@@ -31,7 +32,7 @@ use report::Report;
 use site::Backend;
 
 /// The measurements by name, in their order.
-pub const NAMES: [&str; 5] = ["start", "check", "refresh", "login", "memory"];
+pub const NAMES: [&str; 6] = ["start", "check", "refresh", "login", "memory", "saml"];
 
 /// Runs the measurement `name`, or all of them. `program` is this very program: it is the bare
 /// server as well.
@@ -77,6 +78,9 @@ async fn measure(
     }
     if wanted("memory") {
         storm::measure(report).await?;
+    }
+    if wanted("saml") {
+        saml::measure(report)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod process;
 mod run_program;
 pub mod samba;
+pub mod simplesamlphp;
 pub mod slapd;
 
 use std::ffi::OsString;

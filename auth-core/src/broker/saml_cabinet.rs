@@ -282,7 +282,8 @@ impl SamlCabinet {
     ) -> Result<IdentityProvider, SamlCabinetError> {
         let now = self.clock.now();
         let stored = self.store.saml_metadata(connection).await?;
-        let waiting = stored.and_then(|stored| Some((stored.version, stored.source, stored.pending?)));
+        let waiting =
+            stored.and_then(|stored| Some((stored.version, stored.source, stored.pending?)));
         let Some((version, source, pending)) = waiting else {
             return Err(SamlCode::MetadataStructure.because("no changed metadata waits").into());
         };

@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 use auth_core::audit::AuditRecord;
 use auth_core::clock::Timestamp;
-use auth_core::store::{
-    PendingMetadata, SamlKeyRecord, SamlMetadataRecord, SamlStore, StoreError,
-};
+use auth_core::store::{PendingMetadata, SamlKeyRecord, SamlMetadataRecord, SamlStore, StoreError};
 use tokio_postgres::Row;
 
 use super::columns::{Columns, Param};
@@ -136,7 +134,9 @@ fn metadata(row: &Row) -> Result<SamlMetadataRecord, StoreError> {
         pending: {
             let document: Option<Vec<u8>> = columns.take()?;
             let found_at = columns.optional_time()?;
-            document.zip(found_at).map(|(document, found_at)| PendingMetadata { document, found_at })
+            document
+                .zip(found_at)
+                .map(|(document, found_at)| PendingMetadata { document, found_at })
         },
         version: columns.take()?,
     })

@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 use auth_core::audit::AuditRecord;
 use auth_core::clock::Timestamp;
-use auth_core::store::{
-    PendingMetadata, SamlKeyRecord, SamlMetadataRecord, SamlStore, StoreError,
-};
+use auth_core::store::{PendingMetadata, SamlKeyRecord, SamlMetadataRecord, SamlStore, StoreError};
 use rusqlite::params;
 
 use super::row::{Columns, all, change, one};
@@ -22,7 +20,9 @@ fn read_metadata(columns: &mut Columns<'_, '_>) -> Result<SamlMetadataRecord, St
         pending: {
             let document: Option<Vec<u8>> = columns.take()?;
             let found_at = columns.optional_time()?;
-            document.zip(found_at).map(|(document, found_at)| PendingMetadata { document, found_at })
+            document
+                .zip(found_at)
+                .map(|(document, found_at)| PendingMetadata { document, found_at })
         },
         version: columns.take()?,
     })

@@ -57,7 +57,10 @@ async fn a_schema_that_is_not_ours_is_refused_and_left_alone() {
     let newer = "INSERT INTO schema_migration (number, name, checksum) VALUES (99, 'x', 'y')";
     server.query(&database, newer).unwrap();
     let message = schema_message(open(&ours, &[]).await);
-    assert!(message.contains("schema 99") && message.contains("this program knows schema"), "{message}");
+    assert!(
+        message.contains("schema 99") && message.contains("this program knows schema"),
+        "{message}"
+    );
     schema_message(look(&ours).await);
     server.query(&database, "DELETE FROM schema_migration WHERE number = 99").unwrap();
 

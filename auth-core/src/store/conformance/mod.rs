@@ -130,7 +130,10 @@ fn all_cases() -> Vec<Case> {
 }
 
 fn race_cases() -> Vec<RaceCase> {
-    [concurrency::cases(), interleaving::cases(), saml_races::cases()].into_iter().flatten().collect()
+    [concurrency::cases(), interleaving::cases(), saml_races::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Runs one case in a task of its own, so that its panic ends only this case.

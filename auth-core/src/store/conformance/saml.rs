@@ -47,8 +47,7 @@ async fn metadata_is_written_over_the_version_that_was_read(store: Arc<dyn Store
 
 async fn keys_are_listed_oldest_first_by_connection(store: Arc<dyn Store>) -> Outcome {
     assert_eq!(store.saml_keys("okta").await?, []);
-    let retired =
-        SamlKeyRecord { retired_at: Some(at(950)), ..sample::saml_key("okta", 2) };
+    let retired = SamlKeyRecord { retired_at: Some(at(950)), ..sample::saml_key("okta", 2) };
     let young = sample::saml_key("okta", 3);
     let old = SamlKeyRecord { created_at: at(10), ..sample::saml_key("okta", 9) };
     let other = sample::saml_key("adfs", 1);
@@ -81,9 +80,7 @@ async fn a_key_is_retired_once(store: Arc<dyn Store>) -> Outcome {
     store.add_saml_key(key.clone(), false, vec![]).await?;
     let retire = |connection: &'static str, n| {
         let (store, id) = (Arc::clone(&store), key.id.clone());
-        async move {
-            store.retire_saml_key(connection, &id, at(900), vec![sample::event(n)]).await
-        }
+        async move { store.retire_saml_key(connection, &id, at(900), vec![sample::event(n)]).await }
     };
     assert!(!retire("adfs", 1).await?, "of another connection");
     assert!(retire("okta", 2).await?);

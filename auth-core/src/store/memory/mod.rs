@@ -24,7 +24,8 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
     CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord,
-    SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord, SigningKeyRecord, Store, StoreError,
+    SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord, SigningKeyRecord, Store,
+    StoreError,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;

@@ -54,8 +54,7 @@ impl SamlStore for MemoryStore {
         if only_if_none && state.saml_keys.iter().any(in_use) {
             return Ok(false);
         }
-        let same =
-            |other: &SamlKeyRecord| other.id == key.id && other.connection == key.connection;
+        let same = |other: &SamlKeyRecord| other.id == key.id && other.connection == key.connection;
         if state.saml_keys.iter().any(same) {
             return Err(conflict("saml_key"));
         }

@@ -10,15 +10,15 @@ use anyhow::Context as _;
 use auth_core::clock::Timestamp;
 use auth_core::connector::saml::engine::{PrivateKey, XmlSecurity};
 use auth_core::connector::saml::{
-    IdentityProvider, Preset, RequestBinding, SamlConnection, SamlRefusal,
-    SamlSettings,
+    IdentityProvider, Preset, RequestBinding, SamlConnection, SamlRefusal, SamlSettings,
 };
 use auth_xmlsec::XmlsecEngine;
 use url::Url;
 
 pub(crate) use findings::findings;
 pub(crate) use trust::{
-    choice, document, existing_cabinet, open_cabinet, own_keys, prepare, read_file,
+    cabinet, choice, document, existing_cabinet, open_cabinet, own_keys, prepare, read_file,
+    refuse_errors,
 };
 
 use crate::config::{PublicUrl, Saml, SamlAttributes, SamlPreset, SamlRequestBinding};

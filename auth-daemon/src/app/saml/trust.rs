@@ -8,28 +8,31 @@ use auth_core::broker::saml_cabinet::{IMPORTED, SamlCabinet, Takeover};
 use auth_core::clock::{Clock as _, SystemClock, Timestamp};
 use auth_core::connector::saml::engine::PrivateKey;
 use auth_core::connector::saml::{MetadataChoice, SamlConnection};
+use auth_core::key_ring::KeyRing;
 use auth_core::random::SystemRandom;
 use auth_core::store::Store;
 use auth_store::Found;
 
 use super::{connection, engine, identity_provider, keys_of_files, settings};
 use crate::app::keys::{self, StartRefused, StorePlace};
-use crate::config::{Config, MetadataSource, Saml, Severity};
+use crate::config::{Config, MetadataSource, PublicUrl, Saml, Severity};
 use crate::metadata_fetch::{MAX_METADATA, fetch};
 
 /// The cabinet of the configured store, which is opened (and made, where there is none).
 ///
 /// # Errors
 /// As for `serve`.
-pub(crate) async fn open_cabinet(
-    config: &Config,
-) -> anyhow::Result<(SamlCabinet, Arc<dyn Store>)> {
-    let random = Arc::new(SystemRandom::new());
+pub(crate) async fn open_cabinet(config: &Config) -> anyhow::Result<(SamlCabinet, Arc<dyn Store>)> {
+    let random = SystemRandom::new();
     let place = StorePlace::of(config);
-    let (store, ring) = keys::open_store(place, random.as_ref(), SystemClock.now()).await?;
-    let cabinet =
-        SamlCabinet::new(Arc::clone(&store), ring, Arc::new(SystemClock), random, engine());
-    Ok((cabinet, store))
+    let (store, ring) = keys::open_store(place, &random, SystemClock.now()).await?;
+    Ok((cabinet(Arc::clone(&store), ring), store))
+}
+
+/// The cabinet of a store that is open.
+pub(crate) fn cabinet(store: Arc<dyn Store>, ring: Arc<KeyRing>) -> SamlCabinet {
+    let random = Arc::new(SystemRandom::new());
+    SamlCabinet::new(store, ring, Arc::new(SystemClock), random, engine())
 }
 
 /// The cabinet, when there is a store already; nothing is made.
@@ -48,7 +51,7 @@ pub(crate) async fn existing_cabinet(
 /// What the configuration says about believing metadata.
 pub(crate) fn choice(saml: &Saml) -> MetadataChoice<'_> {
     MetadataChoice {
-        entity_id: saml.idp_entity_id.as_deref(),
+        entity_id: saml.entity_id.as_deref(),
         signed_by: &saml.metadata_signature_certificates,
         allow_weak: saml.allow_sha1,
     }
@@ -60,13 +63,13 @@ pub(crate) fn choice(saml: &Saml) -> MetadataChoice<'_> {
 /// Names the file that cannot be used.
 pub(crate) async fn own_keys(
     saml: &Saml,
-    config: &Config,
+    public_url: &PublicUrl,
     cabinet: &SamlCabinet,
 ) -> anyhow::Result<Vec<Arc<dyn PrivateKey>>> {
     if !saml.sp_key_files.is_empty() {
         return keys_of_files(saml);
     }
-    Ok(cabinet.ensure_keys(&saml.id, config.public_url.host()).await?)
+    Ok(cabinet.ensure_keys(&saml.id, public_url.host()).await?)
 }
 
 /// The metadata document that the connection goes by; `None` when there is none yet.
@@ -117,19 +120,20 @@ pub(crate) async fn refresh(
 /// Names what is wrong with keys, metadata or settings.
 pub(crate) async fn ready(
     saml: &Saml,
-    config: &Config,
+    public_url: &PublicUrl,
     cabinet: &SamlCabinet,
     now: Timestamp,
 ) -> anyhow::Result<Option<SamlConnection>> {
-    let keys = own_keys(saml, config, cabinet).await?;
+    let keys = own_keys(saml, public_url, cabinet).await?;
     let mut found = document(saml, Some(cabinet)).await?;
     if found.is_none() && matches!(saml.metadata, MetadataSource::Url(_)) {
         refresh(saml, cabinet).await?;
         found = document(saml, Some(cabinet)).await?;
     }
     let Some(found) = found else { return Ok(None) };
-    let settings = settings(saml, &config.public_url);
-    let ready = identity_provider(saml, &found, now).and_then(|idp| connection(settings, idp, keys));
+    let settings = settings(saml, public_url);
+    let ready =
+        identity_provider(saml, &found, now).and_then(|idp| connection(settings, idp, keys));
     Ok(Some(ready?))
 }
 
@@ -148,17 +152,12 @@ pub(crate) fn read_file(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(named)
 }
 
-/// What `serve` does before it serves: refuses connections that cannot work, makes our keys where
-/// there are none, and says which connections wait for something.
+/// Refuses a start with a connection that cannot work, before anything is opened.
 ///
 /// # Errors
 /// [`StartRefused`] names the connection and what is wrong with it.
-pub(crate) async fn prepare(config: &Config) -> anyhow::Result<()> {
-    if config.saml.is_empty() {
-        return Ok(());
-    }
-    let now = SystemClock.now();
-    for finding in super::findings(config, now) {
+pub(crate) fn refuse_errors(config: &Config) -> anyhow::Result<()> {
+    for finding in super::findings(config, SystemClock.now()) {
         match finding.severity {
             Severity::Error => return Err(StartRefused(finding.to_string()).into()),
             Severity::Warning => {
@@ -166,16 +165,32 @@ pub(crate) async fn prepare(config: &Config) -> anyhow::Result<()> {
             }
         }
     }
-    let (cabinet, store) = open_cabinet(config).await?;
-    for saml in &config.saml {
-        match ready(saml, config, &cabinet, now).await {
-            Ok(Some(connection)) => tracing::info!(
-                event = "saml.connection_ready",
-                connection = connection.id(),
-                entity_id = connection.identity_provider().entity_id(),
-                allow_sha1 = saml.allow_sha1,
-                "SAML connection is complete; signing in through it is not available yet"
-            ),
+    Ok(())
+}
+
+/// Makes our keys where there are none, reads the metadata, and gives the connections that are
+/// complete. One that is not is told in the log, and the others work all the same.
+///
+/// # Errors
+/// [`StartRefused`] when store and configuration contradict each other.
+pub(crate) async fn prepare(
+    connections: &[Saml],
+    public_url: &PublicUrl,
+    cabinet: &SamlCabinet,
+) -> anyhow::Result<Vec<SamlConnection>> {
+    let mut complete = Vec::new();
+    for saml in connections {
+        match ready(saml, public_url, cabinet, SystemClock.now()).await {
+            Ok(Some(connection)) => {
+                tracing::info!(
+                    event = "saml.connection_ready",
+                    connection = connection.id(),
+                    entity_id = connection.identity_provider().entity_id(),
+                    allow_sha1 = saml.allow_sha1,
+                    "SAML connection is complete"
+                );
+                complete.push(connection);
+            }
             Ok(None) => tracing::warn!(
                 event = "saml.connection_waits",
                 connection = saml.id,
@@ -190,6 +205,5 @@ pub(crate) async fn prepare(config: &Config) -> anyhow::Result<()> {
             ),
         }
     }
-    store.close().await;
-    Ok(())
+    Ok(complete)
 }

@@ -64,11 +64,7 @@ pub(super) async fn import(
 }
 
 /// `saml approve-keys`: takes over metadata with changed keys that waits.
-pub(super) async fn approve(
-    chosen: &Chosen,
-    dry_run: bool,
-    as_json: bool,
-) -> anyhow::Result<Exit> {
+pub(super) async fn approve(chosen: &Chosen, dry_run: bool, as_json: bool) -> anyhow::Result<Exit> {
     let configured = chosen.saml();
     let choice = saml::choice(configured);
     chosen

@@ -128,7 +128,8 @@ async fn own(chosen: &Chosen) -> anyhow::Result<Own> {
     }
     chosen
         .with_cabinet(async |cabinet| {
-            let keys = saml::own_keys(configured, &chosen.loaded.config, cabinet).await?;
+            let keys =
+                saml::own_keys(configured, &chosen.loaded.config.public_url, cabinet).await?;
             Ok((keys, saml::document(configured, Some(cabinet)).await.unwrap_or_default()))
         })
         .await

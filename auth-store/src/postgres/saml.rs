@@ -34,7 +34,7 @@ impl SamlStore for PostgresStore {
         const INSERT: &str = concat!(
             "WITH written AS (INSERT INTO saml_metadata (connection, source, document, \
              accepted_at, checked_at, pending_document, pending_found_at, version) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 1 + $8) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 1 + $8::bigint) \
              ON CONFLICT (connection) DO NOTHING RETURNING connection), trail AS (",
             insert_audit!("$9", "written"),
             ") SELECT FROM written"

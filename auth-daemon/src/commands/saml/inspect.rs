@@ -228,9 +228,10 @@ fn person(statement: &Statement) -> Value {
 
 /// Raw XML, the form body, or base64 as posted.
 fn decode(content: &[u8]) -> Result<Vec<u8>, SamlRefusal> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+/=%&-_.*~\t\r\n !".contains(c);
     let text = match std::str::from_utf8(content) {
-        // Neither base64 nor a form has a `<` in it.
-        Ok(text) if !text.contains('<') && !text.contains('\0') => text,
+        Ok(text) if text.chars().all(is_plain) => text,
+        // Neither base64 nor a form.
         _ => return Ok(content.to_vec()),
     };
     if is_form(text) {
@@ -243,7 +244,9 @@ fn decode(content: &[u8]) -> Result<Vec<u8>, SamlRefusal> {
 /// `name=value`; base64 has its equals signs at the end only.
 fn is_form(text: &str) -> bool {
     let is_padding = |rest: &str| rest.chars().all(|c| c == '=' || c.is_ascii_whitespace());
-    text.contains(['&', '%']) || text.split_once('=').is_some_and(|(_, rest)| !is_padding(rest))
+    text.starts_with("SAMLResponse=")
+        || text.contains(['&', '%'])
+        || text.split_once('=').is_some_and(|(_, rest)| !is_padding(rest))
 }
 
 #[cfg(test)]

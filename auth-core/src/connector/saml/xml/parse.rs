@@ -189,10 +189,9 @@ pub(super) fn referenced(name: &str) -> Result<char, SamlRefusal> {
         _ => name.strip_prefix('#').ok_or_else(|| malformed("an entity that is not declared"))?,
     };
     let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |hex| (hex, 16));
-    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return Err(malformed("a character reference without a number"));
-    }
-    let value = u32::from_str_radix(digits, radix).ok();
+    // Digits only: the number parser would take a sign too.
+    let plain = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
+    let value = plain.then(|| u32::from_str_radix(digits, radix).ok()).flatten();
     value
         .and_then(char::from_u32)
         .filter(|&c| is_allowed(c))

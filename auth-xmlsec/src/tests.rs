@@ -171,7 +171,7 @@ fn altered_and_cut_content_gives_one_error_and_no_panic() {
                 Ok(plain) => {
                     // CBC has no tag: what comes out is something else, and the signature inside
                     // is what tells.
-                    assert!(!matches!(aes(cipher).1, true), "{cipher:?} took altered content");
+                    assert!(!aes(cipher).1, "{cipher:?} took altered content");
                     assert_ne!(plain.as_slice(), PLAIN);
                 }
             }

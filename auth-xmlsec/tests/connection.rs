@@ -1,6 +1,8 @@
 //! A whole connection with the engine: genuine responses, requests that others can verify, logout
 //! between two sides, metadata of both, and the one use of an assertion.
 
+#![expect(clippy::unwrap_used, reason = "what goes wrong fails the test")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -11,8 +11,8 @@ use auth_core::clock::Timestamp;
 use auth_core::connector::saml::engine::XmlSecurity;
 use auth_core::connector::saml::posted::Posted;
 use auth_core::connector::saml::{
-    Expectation, IdentityProvider, MetadataChoice, PendingRequest, Preset, SamlConnection,
-    SamlSettings,
+    Expectation, IdentityProvider, MetadataChoice, PendingRequest, Preset, Received,
+    SamlConnection, SamlSettings,
 };
 use auth_xmlsec::XmlsecEngine;
 
@@ -20,8 +20,8 @@ use auth_xmlsec::XmlsecEngine;
 pub type Target = fn(&[u8]) -> bool;
 
 /// All of them by name.
-pub const TARGETS: [(&str, Target); 3] =
-    [("response", response), ("metadata", metadata), ("form", form)];
+pub const TARGETS: [(&str, Target); 4] =
+    [("response", response), ("metadata", metadata), ("redirect", redirect), ("form", form)];
 
 /// The target with this name.
 #[must_use]
@@ -70,6 +70,29 @@ pub fn metadata(bytes: &[u8]) -> bool {
             assert!(!idp.keys().is_empty(), "an identity provider without a key");
             assert!(signed_by.is_empty(), "nobody has the certificate with this digest");
         }
+    }
+    accepted
+}
+
+/// The raw query of a redirect to the logout address, and the same bytes as a posted document.
+///
+/// # Panics
+/// When a logout of somebody is accepted whom no case of the corpus signs out.
+pub fn redirect(bytes: &[u8]) -> bool {
+    let Some(connection) = CONNECTIONS.first() else { return false };
+    let mut received = vec![Received::Post { document: bytes, relay_state: None }];
+    if let Ok(query) = std::str::from_utf8(bytes) {
+        received.push(Received::Redirect { query });
+    }
+    let mut accepted = false;
+    for received in received {
+        if let Ok(request) = connection.verify_logout_request(received, now()) {
+            accepted = true;
+            let name = &request.name_id().value;
+            assert!(!name.contains("admin"), "{name} is signed out");
+        }
+        accepted |=
+            connection.verify_logout_response(received, Some("_our-logout-1"), now()).is_ok();
     }
     accepted
 }
@@ -131,5 +154,8 @@ mod tests {
         assert!(form(&file("27-wrapped-lines.form")));
         assert!(metadata(&file("33-control.xml")));
         assert!(!metadata(&file("33-no-key.xml")));
+        assert!(redirect(&file("31-control.query")));
+        assert!(redirect(&file("32-control.xml")));
+        assert!(!redirect(&file("31-attacker.query")));
     }
 }

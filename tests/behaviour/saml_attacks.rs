@@ -4,6 +4,7 @@
 
 mod genuine;
 mod hostile;
+mod logout;
 mod memory;
 mod mutants;
 mod nothing_opened;

@@ -9,12 +9,17 @@ use crate::Failure;
 use crate::steps::{build_programs, finish, programs, workspace};
 
 /// Targets, and where their seeds are: folder below `fixtures/saml`, start and end of the name.
-const TARGETS: [(&str, &[(&str, &str, &str)]); 3] = [
+const TARGETS: [(&str, &[(&str, &str, &str)]); 4] = [
     ("response", &[("hostile", "", ".xml"), ("genuine", "", ".xml")]),
     (
         "metadata",
-        &[("hostile", "33-", ".xml"), ("hostile/metadata", "", ".xml"), ("genuine/metadata", "", ".xml")],
+        &[
+            ("hostile", "33-", ".xml"),
+            ("hostile/metadata", "", ".xml"),
+            ("genuine/metadata", "", ".xml"),
+        ],
     ),
+    ("redirect", &[("hostile", "", ".query"), ("hostile", "32-", ".xml")]),
     ("form", &[("hostile", "", ".form")]),
 ];
 
@@ -44,9 +49,8 @@ fn can_be_led_by_coverage() -> bool {
 fn by_coverage(target: &str, seeds: &[(&str, &str, &str)], seconds: u32) -> Result<(), Failure> {
     // Found inputs go into a folder of their own; the seeds are copied, so that none is changed.
     let corpus = workspace().join("fuzz/corpus").join(target);
-    let failed = |path: &Path, error: std::io::Error| {
-        Failure::new(format!("{}: {error}", path.display()))
-    };
+    let failed =
+        |path: &Path, error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
     std::fs::create_dir_all(&corpus).map_err(|error| failed(&corpus, error))?;
     for (folder, start, end) in seeds {
         let folder = workspace().join("fixtures/saml").join(folder);

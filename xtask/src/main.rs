@@ -22,6 +22,7 @@ Usage: cargo xtask COMMAND
   fuzz [SECONDS]   runs each fuzz target for 60 or SECONDS seconds: by cargo-fuzz where a nightly
                    compiler and cargo-fuzz are there, else as a plain loop of mutations
   fixtures         writes the SAML corpus anew; fails when a file changed
+  second-opinion   compares the verdicts on the SAML corpus with those of saml-rs
   schema           writes the schema and reference of the configuration into docs/
   packages         prints the Debian packages that are missing, installs nothing
 ";
@@ -52,6 +53,7 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
             Err(_) => Err(Failure { code: 64, message: format!("{seconds} is no number") }),
         },
         ["fixtures"] => steps::fixtures(),
+        ["second-opinion"] => steps::second_opinion(),
         ["schema"] => steps::schema(),
         ["packages"] => {
             let missing = packages::missing(Use::Tests)?;

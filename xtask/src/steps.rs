@@ -76,6 +76,12 @@ pub(crate) fn schema() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Compares with another SAML library, which has a workspace of its own.
+pub(crate) fn second_opinion() -> Result<(), Failure> {
+    let manifest = workspace().join("tests/second-opinion/Cargo.toml");
+    finish("second opinion", cargo(&["run", "--quiet", "--manifest-path"]).arg(manifest))
+}
+
 /// Runs the generator of the SAML corpus, with the packages that it pins, and compares.
 pub(crate) fn fixtures() -> Result<(), Failure> {
     let corpus = workspace().join("fixtures/saml");

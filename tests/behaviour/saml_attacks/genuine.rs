@@ -56,7 +56,11 @@ impl Genuine {
         verdict(connection.verify(document, expectation, moment(at).unwrap()))
     }
 
-    pub(super) fn judge_at_its_clock(&self, connection: &SamlConnection, document: &[u8]) -> Verdict {
+    pub(super) fn judge_at_its_clock(
+        &self,
+        connection: &SamlConnection,
+        document: &[u8],
+    ) -> Verdict {
         self.judge(connection, document, &self.at)
     }
 }
@@ -90,7 +94,8 @@ fn each_is_accepted_at_its_clock_with_its_person() {
         }
     }
     assert_none(&findings);
-    let vendors = ["adfs", "entra", "google", "keycloak", "okta", "onelogin", "shibboleth", "simplesamlphp"];
+    let vendors =
+        ["adfs", "entra", "google", "keycloak", "okta", "onelogin", "shibboleth", "simplesamlphp"];
     for vendor in vendors {
         assert!(manifest.cases.iter().any(|case| case.name.starts_with(vendor)), "{vendor}");
     }
@@ -112,7 +117,11 @@ fn each_is_refused_outside_of_its_clock_and_accepted_up_to_the_last_second() {
         for Refusal { at, code } in &case.refused_at {
             let found = case.judge(connection, &document, at);
             if !code.iter().any(|wanted| wanted == found.code()) {
-                findings.push(format!("{} at {at}: {}, expected {code:?}", case.name, found.code()));
+                findings.push(format!(
+                    "{} at {at}: {}, expected {code:?}",
+                    case.name,
+                    found.code()
+                ));
             }
         }
     }

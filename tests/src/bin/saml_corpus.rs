@@ -114,14 +114,18 @@ fn mutate(target: &str, seconds: &str, seed: &str) -> Result<()> {
 fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
     let wanted: &[(&str, &str)] = match target {
         "response" => &[("hostile", "xml"), ("genuine", "xml")],
-        "metadata" => &[("hostile/metadata", "xml"), ("genuine/metadata", "xml"), ("hostile", "33")],
+        "metadata" => {
+            &[("hostile/metadata", "xml"), ("genuine/metadata", "xml"), ("hostile", "33")]
+        }
         "form" => &[("hostile", "form")],
+        "redirect" => &[("hostile", "query"), ("hostile", "32")],
         _ => bail!("no target {target}"),
     };
     let mut found = Vec::new();
     for (name, kind) in wanted {
-        let mut files: Vec<_> =
-            std::fs::read_dir(folder(name))?.map(|entry| entry.map(|it| it.path())).collect::<Result<_, _>>()?;
+        let mut files: Vec<_> = std::fs::read_dir(folder(name))?
+            .map(|entry| entry.map(|it| it.path()))
+            .collect::<Result<_, _>>()?;
         files.sort();
         for file in files {
             let name = file.file_name().map(|it| it.to_string_lossy().into_owned());

@@ -19,14 +19,8 @@ use super::run_program::openssl;
 const PROGRAM: &str = "/usr/share/simplesamlphp";
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Settings of PHP: what this version of SimpleSAMLphp calls deprecated goes nowhere.
-const PHP: [&str; 6] = [
-    "-d",
-    "error_reporting=E_ALL & ~E_DEPRECATED",
-    "-d",
-    "display_errors=0",
-    "-d",
-    "log_errors=1",
-];
+const PHP: [&str; 6] =
+    ["-d", "error_reporting=E_ALL & ~E_DEPRECATED", "-d", "display_errors=0", "-d", "log_errors=1"];
 
 /// What the identity provider does.
 #[derive(Clone, Debug)]
@@ -122,9 +116,7 @@ impl SimpleSamlPhp {
              php-mbstring and php-curl"
         );
         let mut folder = tempfile::Builder::new().prefix("simplesamlphp-").tempdir()?;
-        for name in
-            ["config", "metadata", "cert", "sp", "sessions", "log", "tmp", "data", "www"]
-        {
+        for name in ["config", "metadata", "cert", "sp", "sessions", "log", "tmp", "data", "www"] {
             fs::create_dir(folder.path().join(name))?;
         }
         std::os::unix::fs::symlink(
@@ -358,7 +350,12 @@ fn people() -> String {
 fn identity_provider(port: u16, options: &SimpleSamlPhpOptions) -> String {
     let base = base_url(port);
     let SimpleSamlPhpOptions {
-        sign_response, sign_assertion, encrypt, need_signed_request, sign_logout, name_id,
+        sign_response,
+        sign_assertion,
+        encrypt,
+        need_signed_request,
+        sign_logout,
+        name_id,
     } = options;
     let default = name_id.uri();
     let [email, unspecified] = [NameIdFormat::Email.uri(), NameIdFormat::Unspecified.uri()];

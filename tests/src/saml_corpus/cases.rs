@@ -102,7 +102,8 @@ struct Manifest {
 pub fn load(folder: &Path) -> Result<Vec<Case>> {
     let file = folder.join("manifest.json");
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    let manifest: Manifest = serde_json::from_str(&text).with_context(|| file.display().to_string())?;
+    let manifest: Manifest =
+        serde_json::from_str(&text).with_context(|| file.display().to_string())?;
     Ok(manifest.cases)
 }
 

@@ -67,7 +67,12 @@ struct WrittenConnection {
 }
 
 impl WrittenConnection {
-    fn connection(&self, folder: &Path, public_url: &str, now: Timestamp) -> Result<SamlConnection> {
+    fn connection(
+        &self,
+        folder: &Path,
+        public_url: &str,
+        now: Timestamp,
+    ) -> Result<SamlConnection> {
         let own = |what: &str| format!("{public_url}/saml/{}/{what}", self.id);
         let preset = self.preset.parse()?;
         let mut settings =

@@ -364,9 +364,8 @@ fn our_metadata_has_keys_and_addresses_and_a_good_signature() {
     ] {
         assert!(verified.contains(part), "{part}");
     }
-    let times = |key: &Arc<dyn PrivateKey>| {
-        text.matches(&STANDARD.encode(key.certificate())).count()
-    };
+    let times =
+        |key: &Arc<dyn PrivateKey>| text.matches(&STANDARD.encode(key.certificate())).count();
     assert_eq!((times(&new), times(&old)), (3, 2), "both uses, and beside the signature");
 }
 

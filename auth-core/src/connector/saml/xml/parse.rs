@@ -129,6 +129,13 @@ impl<'a> Builder<'a> {
     fn reference(&mut self, raw: &'a str) -> Result<(), SamlRefusal> {
         let name = raw.strip_prefix('&').and_then(|it| it.strip_suffix(';'));
         let c = referenced(name.ok_or_else(|| malformed("a reference is cut"))?)?;
+        // Without a text of its own for each: there may be thousands in a row.
+        if let Some((parent, _)) = self.open.last_mut()
+            && let Some(Node::Text(before)) = parent.children.last_mut()
+        {
+            before.to_mut().push(c);
+            return Ok(());
+        }
         self.push_text(Cow::Owned(c.to_string()))
     }
 

@@ -8,3 +8,4 @@
 
 pub mod bench;
 pub mod harness;
+pub mod saml_corpus;

@@ -2,6 +2,7 @@
 //!
 //! Depends on nothing, so that it compiles in seconds and can install what everything else needs.
 
+mod fuzz;
 mod packages;
 mod steps;
 
@@ -19,6 +20,10 @@ Usage: cargo xtask COMMAND
                    FILTER narrows the tests to those whose name contains it
   bench [NAME]     measures a release build; NAME narrows it to one measurement
   bench sync [N]   measures the synchronisation of a directory of N people (100000)
+  fuzz [SECONDS]   runs each fuzz target for 60 or SECONDS seconds: by cargo-fuzz where a nightly
+                   compiler and cargo-fuzz are there, else as a plain loop of mutations
+  fixtures         writes the SAML corpus anew; fails when a file changed
+  second-opinion   compares the verdicts on the SAML corpus with those of saml-rs
   schema           writes the schema and reference of the configuration into docs/
   packages         prints the Debian packages that are missing, installs nothing
 ";
@@ -44,6 +49,13 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
         ["bench"] => bench(&[]),
         ["bench", name] if !name.starts_with('-') => bench(&[name]),
         ["bench", "sync", people] if !people.starts_with('-') => bench(&["sync", people]),
+        ["fuzz"] => fuzz::run(60),
+        ["fuzz", seconds] if !seconds.starts_with('-') => match seconds.parse() {
+            Ok(seconds) => fuzz::run(seconds),
+            Err(_) => Err(Failure { code: 64, message: format!("{seconds} is no number") }),
+        },
+        ["fixtures"] => steps::fixtures(),
+        ["second-opinion"] => steps::second_opinion(),
         ["schema"] => steps::schema(),
         ["packages"] => {
             let missing = packages::missing(Use::Tests)?;

@@ -86,6 +86,35 @@ pub(crate) fn schema() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Compares with another SAML library, which has a workspace of its own.
+pub(crate) fn second_opinion() -> Result<(), Failure> {
+    let manifest = workspace().join("tests/second-opinion/Cargo.toml");
+    finish("second opinion", cargo(&["run", "--quiet", "--manifest-path"]).arg(manifest))
+}
+
+/// Runs the generator of the SAML corpus, with the packages that it pins, and compares.
+pub(crate) fn fixtures() -> Result<(), Failure> {
+    let corpus = workspace().join("fixtures/saml");
+    let home = programs(false)?.join("saml-corpus-python");
+    let python = home.join("bin/python");
+    if !python.exists() {
+        finish("python", Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+    }
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "-r"]).arg(corpus.join("requirements.txt"));
+    finish("packages of the generator", &mut install)?;
+    finish("generator", Command::new(&python).arg(corpus.join("generate.py")))?;
+    let mut compare = Command::new("git");
+    compare.args(["status", "--porcelain", "--"]).arg(&corpus).current_dir(workspace());
+    let output = compare.output().map_err(|error| cannot_start(&compare, &error))?;
+    check("git status", output.status)?;
+    let changed = String::from_utf8_lossy(&output.stdout);
+    if changed.trim().is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the corpus changed:\n{changed}")))
+}
+
 /// Runs a command to its end.
 pub(crate) fn finish(step: &str, command: &mut Command) -> Result<(), Failure> {
     println!("==> {step}: {}", show(command));
@@ -121,13 +150,13 @@ fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask).to_owned()
 }
 
 /// Where the programs are built: beside this one, which stands in `debug`.
-fn programs(release: bool) -> Result<PathBuf, Failure> {
+pub(crate) fn programs(release: bool) -> Result<PathBuf, Failure> {
     let own = std::env::current_exe().map_err(|error| Failure::new(error.to_string()))?;
     let target = own.ancestors().nth(2).ok_or_else(|| Failure::new("no build folder"))?;
     Ok(target.join(if release { "release" } else { "debug" }))

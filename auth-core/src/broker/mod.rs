@@ -27,6 +27,8 @@ mod passwordless;
 pub mod provider;
 mod recheck;
 mod redirect;
+#[cfg(feature = "saml")]
+pub mod saml_cabinet;
 mod second_factor;
 mod security;
 pub mod sessions;

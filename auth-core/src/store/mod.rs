@@ -24,6 +24,7 @@ mod logins;
 pub mod memory;
 pub mod outbox;
 mod replay;
+mod saml;
 mod sessions;
 mod sync;
 mod throttle;
@@ -55,6 +56,7 @@ pub use outbox::{
     OutboxLoad, OutboxStore,
 };
 pub use replay::ReplayStore;
+pub use saml::{PendingMetadata, SamlKeyRecord, SamlMetadataRecord, SamlStore};
 pub use sessions::{
     CookieRecord, Revocation, RevocationScope, SessionFilter, SessionId, SessionRecord,
     SessionStore,
@@ -131,6 +133,7 @@ pub trait Store:
     + LoginStore
     + OutboxStore
     + ReplayStore
+    + SamlStore
     + SessionStore
     + SyncStore
     + ThrottleStore

@@ -108,6 +108,7 @@ fn taken_field(constraint: &str) -> Option<&'static str> {
         "device_grants_hash" | "device_grants_user_code" => "device_grant",
         "client_accounts_username" => "username",
         "client_accounts_remote" => "remote_id",
+        "saml_keys_id" => "saml_key",
         _ => return None,
     })
 }
@@ -135,6 +136,7 @@ mod tests {
             "outbox_deliveries_id",
             "outbox_lease_id",
             "client_accounts_key",
+            "saml_metadata_connection",
         ];
         let words: Vec<&str> = schema.split_whitespace().collect();
         let mut seen = 0;

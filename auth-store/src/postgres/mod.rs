@@ -33,6 +33,7 @@ mod outbox;
 mod passwords;
 mod purge;
 mod replay;
+mod saml;
 mod schema;
 mod sessions;
 mod sync;

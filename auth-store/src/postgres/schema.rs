@@ -31,6 +31,11 @@ pub(super) const KNOWN: &[Migration] = &[
         sql: include_str!("../../migrations/postgres/0003_account_claims.sql"),
     },
     Migration {
+        number: 4,
+        name: "saml",
+        sql: include_str!("../../migrations/postgres/0004_saml.sql"),
+    },
+    Migration {
         number: 5,
         name: "outbox",
         sql: include_str!("../../migrations/postgres/0005_outbox.sql"),

@@ -70,6 +70,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("recovery_code.", "recovery_code"),
     ("signing_key.", "kid"),
     ("sync_job.", "sync_job"),
+    ("saml_key.", "saml_key"),
 ];
 
 #[cfg(test)]

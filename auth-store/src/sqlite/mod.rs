@@ -23,6 +23,7 @@ mod purge;
 mod reader;
 mod replay;
 mod row;
+mod saml;
 mod schema;
 mod sessions;
 mod sync;

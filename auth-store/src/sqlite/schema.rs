@@ -35,6 +35,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0003_account_claims.sql"),
     },
     Migration {
+        number: 4,
+        name: "saml",
+        sql: include_str!("../../migrations/sqlite/0004_saml.sql"),
+    },
+    Migration {
         number: 5,
         name: "outbox",
         sql: include_str!("../../migrations/sqlite/0005_outbox.sql"),

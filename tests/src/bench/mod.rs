@@ -18,6 +18,7 @@ mod machine;
 mod process;
 mod refresh;
 mod report;
+mod saml;
 mod site;
 mod start;
 mod storm;
@@ -34,7 +35,8 @@ use site::Backend;
 
 /// The measurements by name, in their order. The last one takes minutes, so it runs only when it is
 /// named.
-pub const NAMES: [&str; 7] = ["start", "check", "refresh", "login", "ldap-login", "memory", "sync"];
+pub const NAMES: [&str; 8] =
+    ["start", "check", "refresh", "login", "ldap-login", "memory", "saml", "sync"];
 /// People of the directory that is synchronised, if nobody says.
 const PEOPLE: usize = 100_000;
 
@@ -89,6 +91,9 @@ async fn measure(
     }
     if wanted("memory") {
         storm::measure(report).await?;
+    }
+    if wanted("saml") {
+        saml::measure(report)?;
     }
     Ok(())
 }

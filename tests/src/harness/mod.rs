@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod process;
 mod run_program;
 pub mod samba;
+pub mod simplesamlphp;
 pub mod slapd;
 pub mod upstream_oidc;
 

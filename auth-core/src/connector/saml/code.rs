@@ -126,7 +126,7 @@ codes! {
     LogoutUnexpected = "logout_unexpected", "The logout response answers no logout request of ours.";
     // Metadata.
     MetadataStructure = "metadata_structure", "The document is no SAML 2.0 metadata of an identity provider.";
-    MetadataEntity = "metadata_entity", "The entity that is wanted is not in the metadata, or must be named with idp_entity_id.";
+    MetadataEntity = "metadata_entity", "The entity that is wanted is not in the metadata, or must be named with entity_id.";
     MetadataExpired = "metadata_expired", "The metadata's validUntil has passed.";
     MetadataNoKey = "metadata_no_key", "The metadata has no usable signing key.";
     MetadataWeakKey = "metadata_weak_key", "A key of the metadata is too weak or of a kind that is not supported.";

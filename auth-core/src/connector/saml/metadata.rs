@@ -8,8 +8,6 @@ mod change;
 mod descriptor;
 mod endpoint;
 mod signed;
-#[cfg(test)]
-mod tests;
 
 pub use change::judge_change;
 pub use endpoint::{Binding, Endpoint};

@@ -31,6 +31,8 @@ mod race;
 mod replay;
 mod revocation;
 mod rotation;
+mod saml;
+mod saml_races;
 mod sample;
 mod sessions;
 mod sync;
@@ -134,6 +136,7 @@ fn all_cases() -> Vec<Case> {
         throttle::cases(),
         replay::cases(),
         grants::cases(),
+        saml::cases(),
         audit::cases(),
         purge::cases(),
         purge_sessions::cases(),
@@ -147,7 +150,13 @@ fn all_cases() -> Vec<Case> {
 }
 
 fn race_cases() -> Vec<RaceCase> {
-    [concurrency::cases(), interleaving::cases(), factor_races::cases(), sync_race::cases()]
+    [
+        concurrency::cases(),
+        interleaving::cases(),
+        factor_races::cases(),
+        saml_races::cases(),
+        sync_race::cases(),
+    ]
         .into_iter()
         .flatten()
         .collect()

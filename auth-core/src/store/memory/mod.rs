@@ -18,6 +18,7 @@ mod logins;
 mod outbox;
 mod purge;
 mod replay;
+mod saml;
 mod sessions;
 mod sync;
 mod throttle;
@@ -33,8 +34,9 @@ use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientAccountRecord,
     ClientRecord, CodeRecord, CookieRecord, DeviceGrantRecord, DeviceRecord, EnrolmentRecord,
     FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, PostponementRecord,
-    PushedRequestRecord, SessionId, SessionRecord, SigningKeyRecord, Store, StoreError, SyncJobId,
-    SyncJobRecord, SyncMark, UpstreamSessionRecord,
+    PushedRequestRecord, SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord,
+    SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
+    UpstreamSessionRecord,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
@@ -90,6 +92,8 @@ struct State {
     devices: HashMap<TokenHash, DeviceRecord>,
     signing_keys: Vec<SigningKeyRecord>,
     clients: BTreeMap<String, ClientRecord>,
+    saml_metadata: BTreeMap<String, SamlMetadataRecord>,
+    saml_keys: Vec<SamlKeyRecord>,
     named_values: HashMap<String, Vec<u8>>,
     counters: HashMap<String, Counter>,
     /// When the mark of (scope, key) expires.

@@ -1,0 +1,76 @@
+//! `cargo xtask fuzz`: each target of `fuzz/` for some time, with the corpus of `fixtures/saml` as
+//! seeds. Without a nightly compiler or cargo-fuzz, the same targets run in a plain loop of
+//! mutations, which sees panics and wrong acceptances but is not led by coverage.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Failure;
+use crate::steps::{build_programs, finish, programs, workspace};
+
+/// Targets, and where their seeds are: folder below `fixtures/saml`, start and end of the name.
+const TARGETS: [(&str, &[(&str, &str, &str)]); 4] = [
+    ("response", &[("hostile", "", ".xml"), ("genuine", "", ".xml")]),
+    (
+        "metadata",
+        &[
+            ("hostile", "33-", ".xml"),
+            ("hostile/metadata", "", ".xml"),
+            ("genuine/metadata", "", ".xml"),
+        ],
+    ),
+    ("redirect", &[("hostile", "", ".query"), ("hostile", "32-", ".xml")]),
+    ("form", &[("hostile", "", ".form")]),
+];
+
+/// Runs every target for `seconds`.
+pub(crate) fn run(seconds: u32) -> Result<(), Failure> {
+    if can_be_led_by_coverage() {
+        return TARGETS.iter().try_for_each(|(target, seeds)| by_coverage(target, seeds, seconds));
+    }
+    println!("no nightly compiler with cargo-fuzz: a plain loop of mutations instead");
+    build_programs(false)?;
+    // A new seed each day, and the same all day: what was found is found again.
+    let seed = day();
+    for (target, _) in TARGETS {
+        let mut command = Command::new(programs(false)?.join("saml_corpus"));
+        command.args(["mutate", target, &seconds.to_string(), &seed.to_string()]);
+        finish(&format!("mutations of {target}, seed {seed}"), command.current_dir(workspace()))?;
+    }
+    Ok(())
+}
+
+fn can_be_led_by_coverage() -> bool {
+    let mut command = Command::new("cargo");
+    command.args(["+nightly", "fuzz", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn by_coverage(target: &str, seeds: &[(&str, &str, &str)], seconds: u32) -> Result<(), Failure> {
+    // Found inputs go into a folder of their own; the seeds are copied, so that none is changed.
+    let corpus = workspace().join("fuzz/corpus").join(target);
+    let failed =
+        |path: &Path, error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
+    std::fs::create_dir_all(&corpus).map_err(|error| failed(&corpus, error))?;
+    for (folder, start, end) in seeds {
+        let folder = workspace().join("fixtures/saml").join(folder);
+        for entry in std::fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {
+            let path: PathBuf = entry.map_err(|error| failed(&folder, error))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(start) && name.ends_with(end) {
+                std::fs::copy(&path, corpus.join(&name)).map_err(|error| failed(&path, error))?;
+            }
+        }
+    }
+    let mut command = Command::new("cargo");
+    command.args(["+nightly", "fuzz", "run", target, "--", "-max_len=65536"]);
+    command.arg(format!("-max_total_time={seconds}"));
+    finish(&format!("fuzzing {target}"), command.current_dir(workspace()))
+}
+
+/// Days since 1970.
+#[expect(clippy::disallowed_methods, reason = "a seed, not a rule")]
+fn day() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs() / 86_400)
+}

@@ -5,7 +5,7 @@ mod clients;
 mod connectors;
 mod keys;
 mod observe;
-mod upstream;
+pub(crate) mod upstream;
 
 use std::net::IpAddr;
 use std::sync::Arc;

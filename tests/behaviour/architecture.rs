@@ -55,6 +55,8 @@ const WALLS: &[Wall] = &[
         ..wall("auth-core/src/connector/password", &[LATER, SHELL, STORE, FACTOR])
     },
     wall("auth-core/src/connector/password", &[&PROTOCOLS_BUT_PASSWORD]),
+    wall("auth-core/src/connector/oidc", &[LATER, SHELL, STORE, FACTOR, &PROTOCOLS_BUT_OIDC]),
+    Wall { files: CLIENTS, ..wall("auth-core/src/connector/oidc", &[IO]) },
     Wall { files: CLIENTS, ..wall("auth-core/src/connector/ldap", &[IO]) },
     Wall { files: CLIENTS, ..wall("auth-core/src/connector/password", &[IO]) },
     // Rules are pure.
@@ -88,6 +90,8 @@ const PROTOCOLS_BUT_LDAP: [&str; 3] =
     ["crate::connector::oidc", "crate::connector::password", "crate::connector::saml"];
 const PROTOCOLS_BUT_PASSWORD: [&str; 3] =
     ["crate::connector::ldap", "crate::connector::oidc", "crate::connector::saml"];
+const PROTOCOLS_BUT_OIDC: [&str; 3] =
+    ["crate::connector::ldap", "crate::connector::password", "crate::connector::saml"];
 const SQL: &[&str] = &["auth_store", "rusqlite", "tokio_postgres", "deadpool_postgres"];
 const PROTOCOLS_OUTSIDE: &[&str] = &[
     "auth_core::connector::ldap",

@@ -10,6 +10,7 @@ mod admission;
 pub mod browser_session;
 mod first_factor;
 pub mod identities;
+pub mod migration;
 #[cfg(feature = "oidc")]
 pub mod oidc;
 pub mod provider;

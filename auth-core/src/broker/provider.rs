@@ -14,6 +14,7 @@ mod error;
 mod introspect;
 mod key_cabinet;
 mod key_commands;
+mod preview;
 mod redeem;
 mod refresh;
 mod revoke;
@@ -32,6 +33,7 @@ pub use authorize::{AuthorizationFailure, AuthorizationOutcome};
 pub use client_commands::{ClientCommandError, ClientListing, ClientSource};
 pub use error::ProviderError;
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
+pub use preview::ClaimsPreview;
 
 use crate::audit::AuditRecord;
 use crate::clock::{Clock, Timestamp};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use auth_core::account::RoleRule;
 use auth_core::account::rules::{ConnectorRules, DirectoryLink, Provisioning};
+use auth_core::clock::{Clock as _, SystemClock};
 use auth_core::connector::oidc::{
     ClaimMap, ClientAuthentication, OidcConnector, OidcSettings, Preset, UserInfoUse,
 };
@@ -62,6 +63,27 @@ fn connector(connection: config::Oidc, public_url: &Url) -> Result<OidcConnector
         sign_out_upstream: connection.sign_out_upstream,
         ..defaults
     })
+}
+
+/// Asks a connection's provider for metadata and keys; our secret there is not needed for that.
+///
+/// # Errors
+/// What cannot be had.
+pub(crate) async fn probe(connection: &config::Oidc, public_url: &Url) -> Result<(), String> {
+    let settings = OidcSettings::new(
+        &connection.id,
+        preset(connection.preset),
+        connection.issuer.clone(),
+        &connection.client_id,
+        public_url.clone(),
+    )?;
+    let connector = OidcConnector::new(OidcSettings {
+        tenants: connection.tenants.clone(),
+        timeout: connection.timeout,
+        ca_pem: connection.ca_pem.clone(),
+        ..settings
+    })?;
+    connector.check(SystemClock.now()).await.map(drop).map_err(|error| error.to_string())
 }
 
 fn claims(mut map: ClaimMap, wanted: config::ClaimNames) -> ClaimMap {

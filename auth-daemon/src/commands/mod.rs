@@ -1,10 +1,13 @@
 //! The commands: one module per group, one function that runs the group.
 
 mod audit;
+mod claims;
 mod client;
 mod config;
+mod identity;
 mod key;
 mod ldap;
+mod migrate;
 mod reachability;
 mod serve;
 mod session;
@@ -48,7 +51,7 @@ pub(crate) async fn run(cli: Cli) -> Exit {
         Command::Audit(command) => report(audit::run(command, file).await),
         Command::Sync(_) => not_available("sync"),
         Command::Saml(_) => not_available("saml"),
-        Command::Claims(_) => not_available("claims"),
+        Command::Claims(command) => report(claims::run(command, file).await),
         Command::Token(_) => not_available("token"),
         Command::Backup { .. } => not_available("backup"),
         Command::Restore { .. } => not_available("restore"),

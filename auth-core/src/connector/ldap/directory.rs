@@ -181,7 +181,7 @@ impl Directory {
         Ok(Verdict::Answer(person))
     }
 
-    async fn find(&self, server: &Server, plan: &LoginPlan) -> Result<Found, Failure> {
+    pub(super) async fn find(&self, server: &Server, plan: &LoginPlan) -> Result<Found, Failure> {
         let scope = plan.depth.scope(&self.settings);
         let mut request = SearchRequest {
             attributes: self.attributes.clone(),
@@ -309,7 +309,7 @@ impl Directory {
     }
 }
 
-enum Found {
+pub(super) enum Found {
     None(Vec<String>),
     One(Box<Entry>),
     Several(Vec<String>),

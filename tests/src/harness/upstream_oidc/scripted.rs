@@ -160,6 +160,7 @@ impl ScriptedProvider {
         let shared = Shared { issuer: issuer.clone(), script: Arc::clone(&script) };
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(metadata))
+            .route("/{tenant}/.well-known/openid-configuration", get(metadata))
             .route("/jwks", get(jwks))
             .route("/authorize", get(authorize))
             .route("/token", post(token))

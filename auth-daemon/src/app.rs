@@ -7,6 +7,7 @@ mod keys;
 mod observe;
 pub(crate) mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::config::{Config, Logo};
 pub(crate) use keys::{StartRefused, inspect};
 
 /// What the site is called and who stands before it.
@@ -36,6 +37,8 @@ pub(crate) struct Site {
     pub(crate) secure: bool,
     /// Peers whose `Forwarded` and `X-Forwarded-For` count.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Pictures of connectors.
+    pub(crate) logos: BTreeMap<String, Logo>,
 }
 
 impl Site {
@@ -86,6 +89,7 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
         public_url: config.public_url.url().clone(),
         secure: config.public_url.is_https(),
         trusted_proxies: config.listen.trusted_proxies.clone(),
+        logos: upstream::logos(&mut config),
     };
     let settings = broker_settings(&config);
     let provider_settings = clients::provider_settings(&mut config)

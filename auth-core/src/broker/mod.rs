@@ -138,6 +138,8 @@ pub struct Connectors {
     pub directories: Vec<LdapConnector>,
     /// Identity providers that the browser is sent to.
     pub redirects: Vec<RedirectConnector>,
+    /// Ids in the order of the login page; those that are not named come after.
+    pub order: Vec<String>,
 }
 
 /// A connector as the login page names it.
@@ -161,7 +163,8 @@ pub enum ConnectorKind {
 }
 
 impl Connectors {
-    /// What the login page offers: directories, then identity providers, then local passwords.
+    /// What the login page offers, in the configured order; else directories, then identity
+    /// providers, then local passwords.
     #[must_use]
     pub fn choices(&self) -> Vec<ConnectorChoice> {
         let mut choices = Vec::new();
@@ -187,6 +190,8 @@ impl Connectors {
                 kind: ConnectorKind::Credentials,
             });
         }
+        let place = |id: &str| self.order.iter().position(|named| named == id);
+        choices.sort_by_key(|choice| place(&choice.id).unwrap_or(usize::MAX));
         choices
     }
 

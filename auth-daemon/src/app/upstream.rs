@@ -1,6 +1,6 @@
 //! From `[[oidc]]` and `[claims]` to connectors and the rules of accounts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use auth_core::account::RoleRule;
 use auth_core::account::rules::{ConnectorRules, DirectoryLink, Provisioning};
@@ -116,6 +116,12 @@ const fn preset(preset: config::OidcPreset) -> Preset {
         config::OidcPreset::Okta => Preset::Okta,
         config::OidcPreset::Onelogin => Preset::Onelogin,
     }
+}
+
+/// The connectors' pictures.
+pub(super) fn logos(config: &mut Config) -> BTreeMap<String, config::Logo> {
+    let of_one = |one: &mut config::Oidc| Some((one.id.clone(), one.logo.take()?));
+    config.oidc.iter_mut().filter_map(of_one).collect()
 }
 
 /// Who gets an account through which connector.

@@ -36,7 +36,7 @@ pub(crate) use sections::directory::{
     AttributeMap, Directory, GroupNames, GroupSource, Groups, Preset, Scope,
 };
 pub(crate) use sections::mfa::MfaPolicy;
-pub(crate) use sections::oidc::{ClaimNames, Oidc, OidcPreset, SecretMethod, UserinfoUse};
+pub(crate) use sections::oidc::{ClaimNames, Logo, Oidc, OidcPreset, SecretMethod, UserinfoUse};
 pub(crate) use sections::session::SessionKind;
 pub(crate) use sections::storage::StorageBackend;
 pub(crate) use source::DEFAULT_FILES;
@@ -70,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) session: SessionLifetimes,
     /// Accounts with a local password.
     pub(crate) password: PasswordRules,
+    /// Connectors in the order of the sign-in page.
+    pub(crate) login_order: Vec<String>,
     /// How guesses are slowed down.
     pub(crate) throttle: Throttle,
     /// Who needs a second factor.

@@ -19,6 +19,8 @@ pub(crate) struct Choice {
     pub(crate) current: bool,
     /// Whether this browser signed in this way the last time.
     pub(crate) last_used: bool,
+    /// Whether it has a picture.
+    pub(crate) logo: bool,
 }
 
 impl Choice {
@@ -30,6 +32,7 @@ impl Choice {
             redirect: false,
             current: false,
             last_used: false,
+            logo: false,
         }
     }
 }

@@ -52,7 +52,8 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oidc/{connection}/backchannel-logout", post(oidc::backchannel_logout))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
-        .route("/assets/icon.svg", get(assets::icon));
+        .route("/assets/icon.svg", get(assets::icon))
+        .route("/assets/logo/{connector}", get(assets::logo));
     with_edge(pages.merge(programs), app)
 }
 

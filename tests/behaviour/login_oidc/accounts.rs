@@ -50,7 +50,7 @@ enum Way {
 /// gave a proof; an address alone is none.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_linked_without_proof_from_both_sides() -> Result<()> {
-    use Says::{Nothing, NotVerified, Verified};
+    use Says::{NotVerified, Nothing, Verified};
     use Way::{Administrator, AuthoritativeSignIn, OtherBrowser, Person, PlainSignIn};
     for way in [PlainSignIn, AuthoritativeSignIn, Person, OtherBrowser, Administrator] {
         let more = if way == AuthoritativeSignIn { AUTHORITATIVE } else { "" };
@@ -64,9 +64,7 @@ async fn nobody_is_linked_without_proof_from_both_sides() -> Result<()> {
                     let linked = person.run(&provider, &daemon, way).await.context(case.clone())?;
                     let proved = match way {
                         Person | Administrator => true,
-                        AuthoritativeSignIn => {
-                            says == Verified && local_verified && !has_factor
-                        }
+                        AuthoritativeSignIn => says == Verified && local_verified && !has_factor,
                         PlainSignIn | OtherBrowser => false,
                     };
                     ensure!(linked == proved, "{case}: linked {linked}");
@@ -97,7 +95,8 @@ impl Case<'_> {
         if !self.local_verified {
             self.sql(daemon, "UPDATE account SET email_verified = 0 WHERE username = ?1")?;
         }
-        let mut claims = json!({ "preferred_username": format!("up-{}", self.name), "email": address });
+        let mut claims =
+            json!({ "preferred_username": format!("up-{}", self.name), "email": address });
         match self.says {
             Says::Verified => claims["email_verified"] = json!(true),
             Says::NotVerified => claims["email_verified"] = json!(false),
@@ -119,7 +118,8 @@ impl Case<'_> {
             }
             Way::Person | Way::OtherBrowser => {
                 let browser = self.signed_in(daemon).await?;
-                let form_page = browser.get(daemon.url("/account/identities")).await?.expect(200)?;
+                let form_page =
+                    browser.get(daemon.url("/account/identities")).await?.expect(200)?;
                 let target = begin_link(&browser, &form_page).await?;
                 if way == Way::Person {
                     browser.open(target).await?;
@@ -237,8 +237,10 @@ async fn linking_asks_for_a_fresh_proof_and_unlinking_leaves_a_way_in() -> Resul
     let unlink = page
         .forms()?
         .into_iter()
-        .find(|form| form.field("connector").is_some_and(|field| field.value == UP)
-            && form.field("action").is_some_and(|field| field.value == "unlink"))
+        .find(|form| {
+            form.field("connector").is_some_and(|field| field.value == UP)
+                && form.field("action").is_some_and(|field| field.value == "unlink")
+        })
         .context("no form to unlink")?;
     browser.submit(&page, &unlink, &[]).await?.expect(303)?;
     let left = identities(&daemon, JANE).await?;
@@ -298,13 +300,19 @@ async fn addresses_that_change_hands_take_nobody_s_account() -> Result<()> {
 /// hands the address out must not link its person to that account.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_was_prepared_with_another_s_address_catches_nobody() -> Result<()> {
-    let corp = ScriptedProvider::start("boss-1", &json!({
-        "preferred_username": "boss", "email": "boss@example.com", "email_verified": true,
-    }))
+    let corp = ScriptedProvider::start(
+        "boss-1",
+        &json!({
+            "preferred_username": "boss", "email": "boss@example.com", "email_verified": true,
+        }),
+    )
     .await?;
-    let public = ScriptedProvider::start("attacker-1", &json!({
-        "preferred_username": "attacker", "email": "boss@example.com", "email_verified": true,
-    }))
+    let public = ScriptedProvider::start(
+        "attacker-1",
+        &json!({
+            "preferred_username": "attacker", "email": "boss@example.com", "email_verified": true,
+        }),
+    )
     .await?;
     let authoritative = "[oidc.accounts]\nauthoritative_domains = [\"example.com\"]";
     let builder = site::daemon()
@@ -333,7 +341,10 @@ async fn provisioning_rules_decide_who_comes_in() -> Result<()> {
     through(&daemon, &Browser::new()?, UP).await?.expect(200)?;
     let taken = ["user", "link", JANE, "--connector", UP, "--subject", "ada-1"];
     daemon.cli(&taken).await?.expect(1)?;
-    daemon.cli(&["user", "link", JANE, "--connector", "none", "--subject", "x"]).await?.expect(1)?;
+    daemon
+        .cli(&["user", "link", JANE, "--connector", "none", "--subject", "x"])
+        .await?
+        .expect(1)?;
     drop(provider);
 
     let sync = "[oidc.accounts]\nprovisioning = \"sync\"";

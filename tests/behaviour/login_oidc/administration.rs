@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use auth_tests::harness::http::Browser;
 use auth_tests::harness::slapd::Slapd;
+use auth_tests::harness::upstream_oidc::ScriptedProvider;
 use serde_json::json;
 
 use super::given::{self, UP, scripted, through, whoami};
@@ -64,16 +65,64 @@ async fn people_move_from_passwords_to_a_directory_and_back() -> Result<()> {
     Ok(())
 }
 
+/// Both sides carry the directory's stable id: the provider's person is the directory's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_s_stable_id_links_and_nothing_else_of_that_kind() -> Result<()> {
+    let slapd = Slapd::start()?;
+    let id = slapd.attribute("uid=alice", "entryUUID")?.pop().unwrap_or_default();
+    let provider =
+        ScriptedProvider::start("a-1", &json!({ "preferred_username": "a.archer" })).await?;
+    let more = "[oidc.attributes.claims]\nguid = \"guid\"\n[oidc.accounts]\nprovisioning = \"sync\"\n\
+                directory = \"corp\"\ndirectory_claim = \"guid\"";
+    let builder = given::daemon(provider.issuer(), more).directory("corp", &slapd);
+    let daemon = builder.start().await?;
+    let known = id.clone();
+    provider.edit(move |claims| drop(claims.insert("guid".into(), json!(known))));
+    // The directory's person was never here.
+    given::refused(&daemon, "not_synchronised").await?;
+    site::attempt(&daemon, &Browser::new()?, "corp", "alice", "secret-alice").await?.expect(303)?;
+    for wrong in [json!(id.to_uppercase()), json!([id.clone(), "x"]), json!(""), json!("nobody")] {
+        let value = wrong.clone();
+        provider.edit(move |claims| drop(claims.insert("guid".into(), value.clone())));
+        given::refused(&daemon, "not_synchronised").await?;
+    }
+    let known = id.clone();
+    provider.edit(move |claims| drop(claims.insert("guid".into(), json!(known))));
+    let browser = Browser::new()?;
+    through(&daemon, &browser, UP).await?.expect(200)?;
+    ensure!(whoami(&daemon, &browser).await?.as_deref() == Some("alice"));
+    let linked = site::events(&daemon, "identity.linked").await?;
+    ensure!(linked[0]["detail"]["by"] == "directory:corp", "{linked:?}");
+    // Another subject with the same id is a second identity of the same person; a closed account
+    // stays closed.
+    daemon.cli(&["user", "disable", "alice"]).await?.success()?;
+    provider.person("a-2", &json!({ "preferred_username": "a.archer" }));
+    given::refused(&daemon, "account_inactive").await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn people_move_to_a_provider_by_a_list_of_subjects() -> Result<()> {
     let (provider, daemon) = scripted("").await?;
     std::fs::write(daemon.folder().join("subjects.csv"), "jane@example.org,ada-1\nx@y.z,s\n")?;
     let migrate = [
-        "user", "migrate", "--from", "local", "--to", UP, "--match", "email", "--to-subjects",
-        "subjects.csv", "--json",
+        "user",
+        "migrate",
+        "--from",
+        "local",
+        "--to",
+        UP,
+        "--match",
+        "email",
+        "--to-subjects",
+        "subjects.csv",
+        "--json",
     ];
     let report = daemon.cli(&migrate).await?.success()?.json()?;
-    ensure!(report["moved"] == 1 && report["undo_file"] == "migrate-local-up.undo.json", "{report}");
+    ensure!(
+        report["moved"] == 1 && report["undo_file"] == "migrate-local-up.undo.json",
+        "{report}"
+    );
     let browser = Browser::new()?;
     through(&daemon, &browser, UP).await?.expect(200)?;
     let created = site::events(&daemon, "account.created").await?;
@@ -84,8 +133,7 @@ async fn people_move_to_a_provider_by_a_list_of_subjects() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_give_roles_and_single_clients_further_claims() -> Result<()> {
-    let provider =
-        auth_tests::harness::upstream_oidc::ScriptedProvider::start("ada-1", &given::ada()).await?;
+    let provider = ScriptedProvider::start("ada-1", &given::ada()).await?;
     provider.edit(|claims| drop(claims.insert("department".into(), json!("it"))));
     let more = "[oidc.attributes.claims]\ndept = \"department\"";
     let builder = given::daemon(provider.issuer(), more).toml(

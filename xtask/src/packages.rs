@@ -21,7 +21,7 @@ pub(crate) enum Use {
 const DEMO: &[&str] =
     &["gcc", "libc6-dev", "make", "ca-certificates", "ldap-utils", "openssl", "procps", "slapd"];
 /// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
-/// makes load.
+/// makes load; the upstream OpenID provider of the tests comes by npm.
 const TESTS: &[&str] =
     &["chromium", "chromium-driver", "oathtool", "postgresql", "slapd-contrib", "wrk"];
 
@@ -78,6 +78,10 @@ fn wanted(purpose: Use) -> Vec<&'static str> {
     let mut names = DEMO.to_vec();
     if purpose == Use::Tests {
         names.extend(TESTS);
+        // Many machines have Node.js from elsewhere.
+        if Command::new("npm").arg("--version").output().is_err() {
+            names.extend(["nodejs", "npm"]);
+        }
     }
     names
 }

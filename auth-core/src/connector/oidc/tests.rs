@@ -250,7 +250,7 @@ fn a_departure_carries_state_nonce_and_challenge_and_its_own_parameters_stay() {
     };
     assert_eq!(values("tenant"), ["1"]);
     assert_eq!(values("state"), ["st"]);
-    assert_eq!(values("nonce"), [away.nonce.clone()]);
+    assert_eq!(values("nonce"), std::slice::from_ref(&away.nonce));
     assert_eq!(values("code_challenge_method"), ["S256"]);
     assert_eq!(values("prompt"), ["login"]);
     assert_eq!(values("max_age"), ["0"]);

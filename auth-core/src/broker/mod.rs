@@ -15,6 +15,10 @@ pub mod migration;
 pub mod oidc;
 pub mod provider;
 mod recheck;
+#[cfg_attr(
+    not(any(feature = "oidc", feature = "saml")),
+    expect(dead_code, reason = "without a protocol nobody comes back from anywhere")
+)]
 mod redirect;
 mod second_factor;
 pub mod sessions;

@@ -7,8 +7,9 @@ mod keys;
 mod observe;
 pub(crate) mod saml;
 mod synchronisation;
-mod upstream;
+pub(crate) mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::config::{Config, Logo};
 pub(crate) use keys::{StartRefused, StorePlace, inspect};
 pub(crate) use synchronisation::SyncPlan;
 
@@ -40,6 +41,8 @@ pub(crate) struct Site {
     pub(crate) secure: bool,
     /// Peers whose `Forwarded` and `X-Forwarded-For` count.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Pictures of connectors.
+    pub(crate) logos: BTreeMap<String, Logo>,
 }
 
 impl Site {
@@ -137,6 +140,7 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
         public_url: config.public_url.url().clone(),
         secure: config.public_url.is_https(),
         trusted_proxies: config.listen.trusted_proxies.clone(),
+        logos: upstream::logos(&mut config),
     };
     let settings = broker_settings(&config);
     let passkeys = connectors::passkeys(&config).map_err(refused)?;

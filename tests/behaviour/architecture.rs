@@ -64,6 +64,8 @@ const WALLS: &[Wall] = &[
     wall("auth-core/src/connector/saml", &[&PROTOCOLS_BUT_SAML]),
     // No file of it may wait, fetch or open anything.
     wall("auth-core/src/connector/saml", &[IO, &["samael", "openssl"]]),
+    wall("auth-core/src/connector/oidc", &[LATER, SHELL, STORE, FACTOR, &PROTOCOLS_BUT_OIDC]),
+    Wall { files: CLIENTS, ..wall("auth-core/src/connector/oidc", &[IO]) },
     Wall { files: CLIENTS, ..wall("auth-core/src/connector/ldap", &[IO]) },
     Wall { files: CLIENTS, ..wall("auth-core/src/connector/password", &[IO]) },
     // Rules are pure.
@@ -108,6 +110,8 @@ const PROTOCOLS_BUT_PASSWORD: [&str; 3] =
     ["crate::connector::ldap", "crate::connector::oidc", "crate::connector::saml"];
 const PROTOCOLS_BUT_SAML: [&str; 3] =
     ["crate::connector::ldap", "crate::connector::oidc", "crate::connector::password"];
+const PROTOCOLS_BUT_OIDC: [&str; 3] =
+    ["crate::connector::ldap", "crate::connector::password", "crate::connector::saml"];
 const SQL: &[&str] = &["auth_store", "rusqlite", "tokio_postgres", "deadpool_postgres"];
 const PROTOCOLS_OUTSIDE: &[&str] = &[
     "auth_core::connector::ldap",

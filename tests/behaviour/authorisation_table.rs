@@ -21,6 +21,8 @@ enum Who {
     Person,
     /// A signed-in person, with the form's token.
     PersonByForm,
+    /// A provider's answer to a departure of this browser, or a token that it signed.
+    Provider,
     /// A client with its credentials.
     Client,
     /// Whoever holds an access token.
@@ -44,6 +46,10 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/account", Who::Person),
     ("GET", "/account/sessions", Who::Person),
     ("POST", "/account/sessions", Who::PersonByForm),
+    ("GET", "/account/identities", Who::Person),
+    ("POST", "/account/identities", Who::PersonByForm),
+    ("GET", "/oidc/{connection}/callback", Who::Provider),
+    ("POST", "/oidc/{connection}/backchannel-logout", Who::Provider),
     ("GET", "/oauth2/authorize", Who::Anyone),
     ("POST", "/oauth2/authorize", Who::Anyone),
     ("GET", "/.well-known/openid-configuration", Who::Anyone),
@@ -56,6 +62,7 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/healthz", Who::Anyone),
     ("GET", "/assets/style.css", Who::Anyone),
     ("GET", "/assets/icon.svg", Who::Anyone),
+    ("GET", "/assets/logo/{connector}", Who::Anyone),
     ("GET", "/healthz", Who::AdministrationListener),
     ("GET", "/readyz", Who::AdministrationListener),
     ("GET", "/metrics", Who::AdministrationListener),
@@ -101,7 +108,8 @@ fn every_route_stands_in_the_table() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
-    let daemon = site::start(site::daemon()).await?;
+    let upstream = "[[oidc]]\nid = \"up\"\nissuer = \"http://127.0.0.1:9\"\nclient_id = \"x\"";
+    let daemon = site::start(site::daemon().toml(upstream)).await?;
     let person = Browser::new()?;
     let page = site::attempt(&daemon, &person, "local", JANE, PASSWORD).await?.expect(303)?;
     person.follow(page, |_| false).await?.expect(200)?;
@@ -109,7 +117,7 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
         let stranger = Browser::new()?;
         let url = match who {
             Who::AdministrationListener => daemon.admin_url(path)?,
-            _ => daemon.url(&path.replace("{connector}", "local")),
+            _ => daemon.url(&path.replace("{connector}", "local").replace("{connection}", "up")),
         };
         let verb: Method = method.parse()?;
         let form: &[(&str, &str)] = match who {
@@ -119,7 +127,14 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                 ("password", PASSWORD),
                 ("code", "123456"),
             ],
-            _ => &[("csrf", "x"), ("session", "all"), ("token", "x")],
+            _ => &[
+                ("csrf", "x"),
+                ("session", "all"),
+                ("token", "x"),
+                ("action", "link"),
+                ("connector", "up"),
+                ("logout_token", "x.y.z"),
+            ],
         };
         let call = |browser: Browser| {
             let request = browser.request(verb.clone(), &url);
@@ -132,6 +147,11 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
             Who::Anyone => ensure!(!page.status.is_server_error() && page.status != 401, "{row}"),
             Who::LoginBrowser => {
                 ensure!(page.status.is_client_error(), "{row}");
+                let page = call(person.clone()).await?;
+                ensure!(page.status.is_client_error(), "signed in, {row}");
+            }
+            Who::Provider => {
+                ensure!(page.status.is_client_error() && page.status != 404, "{row}");
                 let page = call(person.clone()).await?;
                 ensure!(page.status.is_client_error(), "signed in, {row}");
             }
@@ -189,7 +209,8 @@ async fn every_answer_carries_the_guarding_headers() -> Result<()> {
         ensure!(page.header("x-content-type-options") == "nosniff", "{path}");
         ensure!(page.header("referrer-policy") == "same-origin", "{path}");
         ensure!(!page.header("x-request-id").is_empty(), "{path}");
-        let cached = path.starts_with("/assets/")
+        // A picture that is not there is not kept either.
+        let cached = (path.starts_with("/assets/") && page.status == 200)
             || *path == "/oauth2/jwks"
             || path.starts_with("/.well-known/");
         ensure!(cached || page.header("cache-control").contains("no-store"), "{method} {path}");

@@ -38,7 +38,7 @@ const DEMO: &[&str] = &[
 /// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
 /// makes load, the packages of Samba are an Active Directory domain controller, `simplesamlphp` under
 /// `php-cli` is a SAML identity provider, `xmlsec1` a second opinion on XML signatures, `strace` sees
-/// what a program opens.
+/// what a program opens; the upstream OpenID provider of the tests comes by npm.
 const TESTS: &[&str] = &[
     "chromium",
     "chromium-driver",
@@ -113,6 +113,10 @@ fn wanted(purpose: Use) -> Vec<&'static str> {
     let mut names = DEMO.to_vec();
     if purpose == Use::Tests {
         names.extend(TESTS);
+        // Many machines have Node.js from elsewhere.
+        if Command::new("npm").arg("--version").output().is_err() {
+            names.extend(["nodejs", "npm"]);
+        }
     }
     names
 }

@@ -47,7 +47,8 @@ impl AdmissionRefusal {
 }
 
 /// Decides what becomes of `identity`, for which the store found `known`. `profile` is what the
-/// connector says of it, with the roles that the rules give.
+/// connector says of it, with the roles that the rules give; it is written into a known account
+/// only when the identity leads its profile.
 ///
 /// `new_id` is the id of an account to be made. Uniqueness of name and address is left to the
 /// store's constraint, which alone can decide it when two people come at once.
@@ -57,6 +58,7 @@ impl AdmissionRefusal {
 pub fn admit(
     identity: &VerifiedIdentity,
     profile: &Profile,
+    leads: bool,
     known: Option<AccountRecord>,
     new_id: Uuid,
     now: Timestamp,
@@ -66,7 +68,9 @@ pub fn admit(
             let reason = account.inactive_reason.unwrap_or_else(|| "unknown".to_owned());
             return Err(AdmissionRefusal::Inactive { username: account.username, reason });
         }
-        apply_profile(&mut account, profile);
+        if leads {
+            apply_profile(&mut account, profile);
+        }
         account.updated_at = now;
         account.last_login_at = Some(now);
         account.checked_at = Some(now);

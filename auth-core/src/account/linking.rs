@@ -108,6 +108,17 @@ pub fn link_by_address(
     Ok(())
 }
 
+/// Whether this identity is the one that an account's profile comes from: the one that was linked
+/// first. Further ones sign in and change nothing, so that nobody renames themselves, or joins
+/// groups, by linking an identity that says so.
+#[must_use]
+pub fn leads_profile(identities: &[IdentityRecord], connector: &str, subject: &str) -> bool {
+    let first = identities.iter().min_by(|a, b| {
+        (a.linked_at, &a.connector, &a.subject).cmp(&(b.linked_at, &b.connector, &b.subject))
+    });
+    first.is_none_or(|first| first.connector == connector && first.subject == subject)
+}
+
 /// Whether the person of `session` may link and unlink identities now: they proved who they are a
 /// moment ago, with their second factor if they have one. `two_factors` says whether the session
 /// came from two.

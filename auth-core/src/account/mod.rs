@@ -1,8 +1,11 @@
 //! MAY THEY: from a verified identity to an account. Pure rules; the broker loads and saves.
 
 mod admission;
+#[cfg(test)]
+pub(crate) mod admission_tests;
 mod id_migration;
 pub mod linking;
+pub mod migration;
 mod name;
 mod role_map;
 pub mod rules;

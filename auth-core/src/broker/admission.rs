@@ -4,7 +4,7 @@ use super::directory_facts::DirectoryFacts;
 use super::first_factor::Refused;
 use super::identities::Linking;
 use super::{Broker, BrokerError};
-use crate::account::linking::LinkRefusal;
+use crate::account::linking::{LinkRefusal, leads_profile};
 use crate::account::rules::ConnectorRules;
 use crate::account::{Admission, admit, with_roles};
 use crate::audit::{AuditRecord, Origin};
@@ -67,8 +67,15 @@ impl Broker {
                     }
                 }
             }
+            let leads = match &known {
+                Some(account) => {
+                    let all = self.store.identities(&[account.id]).await?;
+                    leads_profile(&all, identity.connector(), identity.subject())
+                }
+                None => true,
+            };
             let before = known.clone();
-            let admission = match admit(identity, &profile, known, self.new_id(now), now) {
+            let admission = match admit(identity, &profile, leads, known, self.new_id(now), now) {
                 Ok(admission) => admission,
                 Err(refusal) => return Ok(Err(Refused::plain(refusal.as_str()))),
             };

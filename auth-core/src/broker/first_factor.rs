@@ -82,6 +82,10 @@ impl Broker {
         at: &At<'_>,
     ) -> Result<Result<Step, (PendingLogin, Refused)>, BrokerError> {
         let refused = |login, reason| Ok(Err((login, Refused::plain(reason))));
+        if login.request().link.is_some() {
+            // Begun to link an identity: such a login never ends in a session.
+            return refused(login, "link_only");
+        }
         if !login.allows_connector(identity.connector()) {
             return refused(login, "connector_not_allowed");
         }

@@ -66,13 +66,20 @@ impl Broker {
     /// Whether a connector's word on this address counts: an administrator's, a directory's, or
     /// that of a connector that hands out the domain's addresses.
     fn vouches(&self, connector: &str, address: &str) -> bool {
-        let mut own = connector == LOCAL;
-        #[cfg(feature = "ldap")]
-        {
-            own = own || self.connectors.directory(connector).is_some();
-        }
         let rules = self.settings.rules.get(connector);
-        own || rules.is_some_and(|rules| rules.is_authoritative_for(address))
+        connector == LOCAL
+            || self.is_directory(connector)
+            || rules.is_some_and(|rules| rules.is_authoritative_for(address))
+    }
+
+    #[cfg(feature = "ldap")]
+    fn is_directory(&self, connector: &str) -> bool {
+        self.connectors.directory(connector).is_some()
+    }
+
+    #[cfg(not(feature = "ldap"))]
+    fn is_directory(&self, _: &str) -> bool {
+        false
     }
 
     async fn link(

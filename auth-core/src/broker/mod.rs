@@ -15,6 +15,7 @@ mod first_factor;
 mod grace;
 pub mod identities;
 mod identity_moves;
+pub mod migration;
 mod notice;
 #[cfg(feature = "oidc")]
 pub mod oidc;
@@ -26,6 +27,10 @@ mod passkeys;
 mod passwordless;
 pub mod provider;
 mod recheck;
+#[cfg_attr(
+    not(any(feature = "oidc", feature = "saml")),
+    expect(dead_code, reason = "without a protocol nobody comes back from anywhere")
+)]
 mod redirect;
 #[cfg(feature = "saml")]
 pub mod saml_cabinet;
@@ -162,6 +167,8 @@ pub struct Connectors {
     pub directories: Vec<LdapConnector>,
     /// Identity providers that the browser is sent to.
     pub redirects: Vec<RedirectConnector>,
+    /// Ids in the order of the login page; those that are not named come after.
+    pub order: Vec<String>,
 }
 
 /// A connector as the login page names it.
@@ -185,7 +192,8 @@ pub enum ConnectorKind {
 }
 
 impl Connectors {
-    /// What the login page offers: directories, then identity providers, then local passwords.
+    /// What the login page offers, in the configured order; else directories, then identity
+    /// providers, then local passwords.
     #[must_use]
     pub fn choices(&self) -> Vec<ConnectorChoice> {
         let mut choices = Vec::new();
@@ -211,6 +219,8 @@ impl Connectors {
                 kind: ConnectorKind::Credentials,
             });
         }
+        let place = |id: &str| self.order.iter().position(|named| named == id);
+        choices.sort_by_key(|choice| place(&choice.id).unwrap_or(usize::MAX));
         choices
     }
 

@@ -19,6 +19,7 @@ mod introspect;
 mod key_cabinet;
 mod key_commands;
 mod logout;
+mod preview;
 mod pushed_request;
 mod redeem;
 mod refresh;
@@ -44,6 +45,7 @@ pub use forward_auth::{ForwardAuthAnswer, ForwardAuthSession};
 pub use gitlab::GitlabIdentity;
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
 pub use session_api::{ExchangedSession, SessionApiError};
+pub use preview::ClaimsPreview;
 
 use crate::audit::AuditRecord;
 use crate::clock::{Clock, Timestamp};

@@ -41,7 +41,7 @@ pub(super) fn connectors(config: Config, random: &Arc<dyn Random>) -> anyhow::Re
         directories.push(directory_connector(directory, random)?);
     }
     let redirects = super::upstream::connectors(config.oidc, config.public_url.url())?;
-    Ok(Connectors { local, directories, redirects })
+    Ok(Connectors { local, directories, redirects, order: config.login_order })
 }
 
 /// One directory's connector.

@@ -1,9 +1,10 @@
 //! From `[[oidc]]` and `[claims]` to connectors and the rules of accounts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use auth_core::account::RoleRule;
 use auth_core::account::rules::{ConnectorRules, DirectoryLink, Provisioning};
+use auth_core::clock::{Clock as _, SystemClock};
 use auth_core::connector::oidc::{
     ClaimMap, ClientAuthentication, OidcConnector, OidcSettings, Preset, UserInfoUse,
 };
@@ -64,6 +65,27 @@ fn connector(connection: config::Oidc, public_url: &Url) -> Result<OidcConnector
     })
 }
 
+/// Asks a connection's provider for metadata and keys; our secret there is not needed for that.
+///
+/// # Errors
+/// What cannot be had.
+pub(crate) async fn probe(connection: &config::Oidc, public_url: &Url) -> Result<(), String> {
+    let settings = OidcSettings::new(
+        &connection.id,
+        preset(connection.preset),
+        connection.issuer.clone(),
+        &connection.client_id,
+        public_url.clone(),
+    )?;
+    let connector = OidcConnector::new(OidcSettings {
+        tenants: connection.tenants.clone(),
+        timeout: connection.timeout,
+        ca_pem: connection.ca_pem.clone(),
+        ..settings
+    })?;
+    connector.check(SystemClock.now()).await.map(drop).map_err(|error| error.to_string())
+}
+
 fn claims(mut map: ClaimMap, wanted: config::ClaimNames) -> ClaimMap {
     for (field, value) in [
         (&mut map.username, wanted.username),
@@ -94,6 +116,12 @@ const fn preset(preset: config::OidcPreset) -> Preset {
         config::OidcPreset::Okta => Preset::Okta,
         config::OidcPreset::Onelogin => Preset::Onelogin,
     }
+}
+
+/// The connectors' pictures.
+pub(super) fn logos(config: &mut Config) -> BTreeMap<String, config::Logo> {
+    let of_one = |one: &mut config::Oidc| Some((one.id.clone(), one.logo.take()?));
+    config.oidc.iter_mut().filter_map(of_one).collect()
 }
 
 /// Who gets an account through which connector.

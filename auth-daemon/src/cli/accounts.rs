@@ -102,14 +102,14 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Move accounts from one connector to another.
-    Migrate {
-        /// Connector to move from.
-        #[arg(long, value_name = "ID")]
+    /// Move accounts from one connector to another, or undo that.
+    Migrate(MigrateUsers),
+    /// Give an account's identities to another one and close it.
+    Merge {
+        /// User name of the account to close.
         from: String,
-        /// Connector to move to.
-        #[arg(long, value_name = "ID")]
-        to: String,
+        /// User name of the account that stays.
+        into: String,
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,
@@ -168,6 +168,38 @@ pub(crate) struct CreateUser {
     /// Read the password from standard input instead of asking for it.
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `user migrate …`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["from", "undo"]))]
+pub(crate) struct MigrateUsers {
+    /// Connector to move from.
+    #[arg(long, value_name = "ID", requires = "to", requires = "match_by")]
+    pub(crate) from: Option<String>,
+    /// Connector to move to.
+    #[arg(long, value_name = "ID", conflicts_with = "undo")]
+    pub(crate) to: Option<String>,
+    /// What of an account finds its new subject: username, email (verified ones only), id, or
+    /// subject (the one at the old connector). A directory is searched for it; at other
+    /// connectors it is the subject, unless --to-subjects says which one.
+    #[arg(long = "match", value_name = "ATTR", conflicts_with = "undo")]
+    pub(crate) match_by: Option<String>,
+    /// CSV file with two columns and no header: the value of --match, and the new subject.
+    #[arg(long, value_name = "FILE", conflicts_with = "undo")]
+    pub(crate) to_subjects: Option<PathBuf>,
+    /// Where to write what undoes it. Default: `migrate-FROM-TO.undo.json`; never overwritten.
+    #[arg(long, value_name = "FILE", conflicts_with = "undo")]
+    pub(crate) undo_file: Option<PathBuf>,
+    /// Undo what this file names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) undo: Option<PathBuf>,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -15,7 +15,9 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
-pub(crate) use accounts::{CreateUser, SessionCommand, UserCommand};
+pub(crate) use accounts::{
+    CreateUser, IdentityArgument, MigrateUsers, SessionCommand, UserCommand,
+};
 pub(crate) use clients::{AddClient, ClaimsCommand, ClientCommand};
 pub(crate) use directory::{LdapCommand, ReadArguments, SamlCommand, SyncCommand};
 pub(crate) use keys::{AuditCommand, KeyCommand, TokenCommand};

@@ -55,7 +55,10 @@ fn commands_of_the_contract() {
         "user reset-mfa alice --dry-run",
         "user link alice --connector corp --subject x",
         "user unlink alice --connector corp --subject x --dry-run",
-        "user migrate --from local --to corp --dry-run",
+        "user migrate --from local --to corp --match email --dry-run",
+        "user migrate --from local --to okta --match id --to-subjects s.csv --undo-file u.json --json",
+        "user migrate --undo u.json --dry-run",
+        "user merge alice alice2 --dry-run --json",
         "user import users.json --dry-run",
         "user export --json",
         "session list --json",
@@ -107,6 +110,9 @@ fn wrong_command_lines_are_usage_errors() {
         "ldap migrate-id --directory corp --to entryUUID --undo-from back.json",
         "token create",
         "client adopt chat",
+        "user migrate --from local --to corp",
+        "user migrate --undo u.json --from local --to corp --match email",
+        "user migrate --dry-run",
     ] {
         assert_eq!(parse(line).expect_err(line), Exit::Usage, "{line}");
     }

@@ -1,11 +1,14 @@
 //! The commands: one module per group, one function that runs the group.
 
 mod audit;
+mod claims;
 mod client;
 mod config;
+mod identity;
 mod key;
 mod ldap;
 mod ldap_ids;
+mod migrate;
 mod reachability;
 mod saml;
 mod serve;
@@ -52,7 +55,7 @@ pub(crate) async fn run(cli: Cli) -> Exit {
         Command::Audit(command) => report(audit::run(command, file).await),
         Command::Sync(command) => report(sync::run(command, file).await),
         Command::Saml(command) => report(saml::run(command, file).await),
-        Command::Claims(_) => not_available("claims"),
+        Command::Claims(command) => report(claims::run(command, file).await),
         Command::Token(_) => not_available("token"),
         Command::Backup { .. } => not_available("backup"),
         Command::Restore { .. } => not_available("restore"),

@@ -11,7 +11,7 @@ use auth_core::secret::Secret;
 use auth_core::store::AccountPage;
 use serde_json::{Value, json};
 
-use super::{Context, not_available, with_context};
+use super::{Context, identity, migrate, not_available, with_context};
 use crate::cli::{CreateUser, UserCommand};
 use crate::exit::Exit;
 use crate::output;
@@ -22,9 +22,6 @@ const PAGE: usize = 500;
 /// Runs `user …`.
 pub(crate) async fn run(command: UserCommand, file: Option<&Path>) -> anyhow::Result<Exit> {
     match command {
-        UserCommand::Link { .. } => Ok(not_available("user link")),
-        UserCommand::Unlink { .. } => Ok(not_available("user unlink")),
-        UserCommand::Migrate { .. } => Ok(not_available("user migrate")),
         UserCommand::Import { .. } => Ok(not_available("user import")),
         UserCommand::Export { .. } => Ok(not_available("user export")),
         command => with_context(file, async |context| dispatch(command, context).await).await,
@@ -49,6 +46,16 @@ async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exi
         UserCommand::ImportTotp { file, dry_run, json } => {
             totp_import::run(context, &file, dry_run, json).await
         }
+        UserCommand::Link { name, identity, dry_run } => {
+            identity::link(context, &name, &identity, dry_run).await
+        }
+        UserCommand::Unlink { name, identity, dry_run } => {
+            identity::unlink(context, &name, &identity, dry_run).await
+        }
+        UserCommand::Merge { from, into, dry_run, json } => {
+            identity::merge(context, &from, &into, dry_run, json).await
+        }
+        UserCommand::Migrate(arguments) => migrate::run(context, arguments).await,
         _ => Ok(not_available("user")),
     }
 }
@@ -198,7 +205,7 @@ async fn answer(context: &Context, name: &str, as_json: bool) -> anyhow::Result<
     Ok(Exit::Done)
 }
 
-fn object(details: &AccountDetails) -> Value {
+pub(super) fn object(details: &AccountDetails) -> Value {
     let account = &details.account;
     let identities: Vec<Value> = details
         .identities

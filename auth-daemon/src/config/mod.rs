@@ -39,7 +39,7 @@ pub(crate) use sections::directory::{
     Scope,
 };
 pub(crate) use sections::mfa::MfaPolicy;
-pub(crate) use sections::oidc::{ClaimNames, Oidc, OidcPreset, SecretMethod, UserinfoUse};
+pub(crate) use sections::oidc::{ClaimNames, Logo, Oidc, OidcPreset, SecretMethod, UserinfoUse};
 pub(crate) use sections::saml::{
     MetadataSource, Saml, SamlAttributes, SamlPreset, SamlRequestBinding,
 };
@@ -76,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) session: SessionLifetimes,
     /// Accounts with a local password.
     pub(crate) password: PasswordRules,
+    /// Connectors in the order of the sign-in page.
+    pub(crate) login_order: Vec<String>,
     /// How guesses are slowed down.
     pub(crate) throttle: Throttle,
     /// Who needs a second factor.

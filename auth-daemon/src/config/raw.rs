@@ -9,6 +9,7 @@ use super::sections::client::RawClient;
 use super::sections::directory::RawDirectory;
 use super::sections::keys::RawKeys;
 use super::sections::listen::RawListen;
+use super::sections::login::RawLogin;
 use super::sections::mfa::RawMfa;
 use super::sections::oidc::RawOidc;
 use super::sections::password::RawPassword;
@@ -32,6 +33,7 @@ pub(super) struct RawConfig {
     pub(super) keys: RawKeys,
     pub(super) session: RawSession,
     pub(super) password: RawPassword,
+    pub(super) login: RawLogin,
     pub(super) throttle: RawThrottle,
     pub(super) mfa: RawMfa,
     /// LDAP and Active Directory servers that people sign in against.

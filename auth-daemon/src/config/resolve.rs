@@ -68,6 +68,7 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         .enumerate()
         .map(|(index, client)| client.resolve(&at("client").index(index), &connectors, problems))
         .collect();
+    let login_order = raw.login.resolve(&at("login"), &connectors, problems);
     let admin = raw.admin.resolve(&at("admin"), problems);
     Some(Config {
         public_url: public_url?,
@@ -76,6 +77,7 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         keys,
         session,
         password,
+        login_order,
         throttle,
         mfa,
         directories,

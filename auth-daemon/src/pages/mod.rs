@@ -26,6 +26,8 @@ pub(crate) struct Choice {
     pub(crate) current: bool,
     /// Whether this browser signed in this way the last time.
     pub(crate) last_used: bool,
+    /// Whether it has a picture.
+    pub(crate) logo: bool,
 }
 
 impl Choice {
@@ -37,6 +39,7 @@ impl Choice {
             redirect: false,
             current: false,
             last_used: false,
+            logo: false,
         }
     }
 }

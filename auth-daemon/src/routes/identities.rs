@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::{login, onward};
+use super::onward;
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::browser::Browser;
@@ -92,7 +92,7 @@ pub(super) async fn change(
             login_hint: Some(session.account().username.clone()),
             ..LoginRequest::default()
         };
-        return login::begin_from_form(&app, request, None, &browser, &origin).await;
+        return onward::begin_from_form(&app, request, None, &browser, &origin).await;
     }
     match form.action.as_str() {
         "link" => {
@@ -110,7 +110,7 @@ pub(super) async fn change(
                 connectors: Some(vec![form.connector.clone()]),
                 ..LoginRequest::default()
             };
-            login::begin_from_form(&app, request, Some(&form.connector), &browser, &origin).await
+            onward::begin_from_form(&app, request, Some(&form.connector), &browser, &origin).await
         }
         "unlink" => {
             let unlinked =

@@ -88,7 +88,7 @@ pub(super) async fn show(
         return begin(&app, request, query.connector.as_deref(), &browser, &origin).await;
     };
     if let Some(address) = &query.address {
-        return home_realm(&app, handle, address, &browser);
+        return onward::home_realm(&app, handle, address, &browser);
     }
     shown_again(&app, handle, query.connector.as_deref(), &browser).await
 }
@@ -114,50 +114,6 @@ pub(super) async fn show_connector(
     let hint = query.address.as_deref();
     let step = app.broker.depart(&handle, browser.known()?, &connector, hint, &origin).await?;
     page_of(&app, step, &handle, Some(&connector), &browser)
-}
-
-/// A typed address leads to its domain's provider, or to the form with the address filled in.
-fn home_realm(
-    app: &App,
-    handle: &str,
-    address: &str,
-    browser: &Browser,
-) -> Result<Response, PublicError> {
-    let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
-    browser.known()?;
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("login", handle.expose());
-    let Some(connector) = app.broker.home_realm(address) else {
-        // Nothing is said of the domain; the form below takes every name.
-        let location = format!("/login?{}", query.finish());
-        return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response());
-    };
-    let target = format!("/login/{connector}?{}", query.append_pair("address", address).finish());
-    let text = "Your organisation signs you in.";
-    Ok(onward::to_site("Going on to your organisation", text, &target))
-}
-
-/// Begins a login from a page of ours that a form was sent from: what leaves this site is a page
-/// that leads on.
-pub(super) async fn begin_from_form(
-    app: &App,
-    request: LoginRequest,
-    connector: Option<&str>,
-    browser: &Browser,
-    origin: &Origin,
-) -> Result<Response, PublicError> {
-    let response = begin(app, request, connector, browser, origin).await?;
-    let target = (response.status() == StatusCode::SEE_OTHER)
-        .then(|| response.headers().get(header::LOCATION)?.to_str().ok().map(str::to_owned))
-        .flatten();
-    match target {
-        Some(target) if !target.starts_with('/') => {
-            let text = "You sign in there and come back here.";
-            let page = onward::to_site("Going on to the other site", text, &target);
-            Ok(browser.remember(page))
-        }
-        _ => Ok(response),
-    }
 }
 
 /// Begins a login and shows its first page.
@@ -506,6 +462,7 @@ fn credentials_page(
         .map(|choice| pages::Choice {
             redirect: choice.kind == ConnectorKind::Redirect,
             last_used: last_used == Some(choice.id.as_str()),
+            logo: app.site.logos.contains_key(&choice.id),
             ..pages::Choice::plain(&choice.id, &choice.label)
         })
         .collect();

@@ -72,7 +72,8 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/passkey.js", get(assets::passkey))
-        .route("/assets/icon.svg", get(assets::icon));
+        .route("/assets/icon.svg", get(assets::icon))
+        .route("/assets/logo/{connector}", get(assets::logo));
     with_edge(pages.merge(programs), app)
 }
 

@@ -10,7 +10,8 @@ use rusqlite::{Connection, params};
 
 use super::error::failure;
 use super::file::{
-    Place, connect, connect_to_inspect, create_file, has_anything, has_table, use_write_ahead_log,
+    Place, connect, connect_to_inspect, create_file, has_anything_but, has_table,
+    use_write_ahead_log,
 };
 use super::keys::set_named_value;
 use super::row::{all, change};
@@ -160,7 +161,7 @@ fn applied(connection: &Connection) -> Result<Vec<Applied>, StoreError> {
 
 /// A database with tables but without ours belongs to something else.
 fn refuse_foreign_tables(connection: &Connection) -> Result<(), StoreError> {
-    if !has_anything(connection)? {
+    if !has_anything_but(connection, "schema_migration")? {
         return Ok(());
     }
     Err(StoreError::Schema {

@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result, ensure};
 use auth_tests::harness::daemon::{Builder, Daemon};
-use auth_tests::harness::html;
 use auth_tests::harness::http::{Browser, Page};
 use auth_tests::harness::upstream_oidc::{CLIENT_ID, CLIENT_SECRET, ScriptedProvider};
 use serde_json::{Value, json};
@@ -79,9 +78,4 @@ pub(super) async fn refused(daemon: &Daemon, reason: &str) -> Result<()> {
     let (found, detail) = last_refusal(daemon).await?;
     ensure!(found == reason, "refused for {found} ({detail}), not {reason}");
     Ok(())
-}
-
-/// A text of the page with this class of element id.
-pub(super) fn text_of(page: &Page, id: &str) -> Result<String> {
-    html::text_of(&page.body, id)?.with_context(|| page.describe())
 }

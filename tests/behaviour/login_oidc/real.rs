@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use auth_tests::harness::browser::Chromium;
 use auth_tests::harness::daemon::Daemon;
 use auth_tests::harness::http::{Browser, Page};
 use auth_tests::harness::upstream_oidc::UpstreamProvider;
 use serde_json::json;
+use url::Url;
 
 use super::given::{self, UP, whoami};
 use crate::site;
@@ -19,6 +21,7 @@ async fn both(more: &str) -> Result<Option<(UpstreamProvider, Daemon)>> {
             "preferred_username": "alice", "email": "alice@example.com", "email_verified": true,
             "given_name": "Alice", "family_name": "Archer", "groups": ["staff", "ops"],
         },
+        "bob-8": { "preferred_username": "bob", "email": "bob@example.com" },
     });
     upstream.start(daemon.issuer(), UP, &accounts).await?;
     Ok(Some((upstream, daemon)))
@@ -92,5 +95,55 @@ async fn a_sign_out_upstream_ends_the_session_here() -> Result<()> {
     // The provider tells us of the session of its own that ended; the other browser's stays.
     upstream.wait_for("backchannel.success", Duration::from_secs(10)).await?;
     ensure!(whoami(&daemon, &other).await?.as_deref() == Some("alice"));
+    Ok(())
+}
+
+/// Another site than ours (`127.0.0.1` against `localhost`), a real browser, its cookies and its
+/// content policy: by button, by a typed address, and linking from the account's page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_goes_there_and_back() -> Result<()> {
+    let Some((_upstream, daemon)) = both("domains = [\"example.com\"]").await? else {
+        return Ok(());
+    };
+    let upstream_form = |url: &Url| url.path().starts_with("/interaction/");
+    let account = |url: &Url| url.path() == "/account";
+
+    let chromium = Chromium::start().await?;
+    chromium.goto(&daemon.url("/login")).await?;
+    chromium.wait_for_css("a[href^='/login/up?']").await?.click().await?;
+    chromium.wait_for_url(upstream_form).await?;
+    chromium.type_into("name", "alice-7").await?;
+    chromium.wait_for_css("button").await?.click().await?;
+    chromium.wait_for_url(account).await?;
+    let page = chromium.source().await?;
+    ensure!(page.contains("alice@example.com"), "{page}");
+
+    // A typed address: a form whose way leads off our site, without script and within the policy.
+    let chromium = Chromium::start().await?;
+    chromium.goto(&daemon.url("/login")).await?;
+    chromium.type_into("address", "alice@example.com").await?;
+    chromium.wait_for_css("#home-realm button").await?.click().await?;
+    chromium.wait_for_url(upstream_form).await?;
+    let hinted = chromium.wait_for_css("input[name='name']").await?;
+    ensure!(hinted.attr("value").await?.as_deref() == Some("alice@example.com"), "no login_hint");
+
+    // Linking from the account's page.
+    let chromium = Chromium::start().await?;
+    chromium.goto(&daemon.url("/login/local")).await?;
+    chromium.type_into("username", site::JANE).await?;
+    chromium.type_into("password", site::PASSWORD).await?;
+    chromium.wait_for_css("form[action='/login/local'] button").await?.click().await?;
+    chromium.wait_for_url(account).await?;
+    chromium.goto(&daemon.url("/account/identities")).await?;
+    chromium.screenshot("identities").await?;
+    // The account above holds this identity: another one of the provider's is linked.
+    chromium.wait_for_css("input[value='link'] ~ button").await?.click().await?;
+    chromium.wait_for_url(upstream_form).await?;
+    chromium.type_into("name", "bob-8").await?;
+    chromium.wait_for_css("button").await?.click().await?;
+    chromium.wait_for_url(|url| url.path() == "/account/identities").await?;
+    ensure!(chromium.source().await?.contains("bob-8"));
+    let shown = daemon.cli(&["user", "show", site::JANE, "--json"]).await?.success()?.json()?;
+    ensure!(shown["identities"].as_array().is_some_and(|list| list.len() == 2), "{shown}");
     Ok(())
 }

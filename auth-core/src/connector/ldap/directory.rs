@@ -218,7 +218,7 @@ impl Directory {
         Ok(dn::longest_suffix(&contexts, base).to_owned())
     }
 
-    async fn find(&self, server: &Server, plan: &LoginPlan) -> Result<Found, Failure> {
+    pub(super) async fn find(&self, server: &Server, plan: &LoginPlan) -> Result<Found, Failure> {
         let scope = plan.depth.scope(&self.settings);
         let mut request = SearchRequest {
             attributes: self.attributes.clone(),
@@ -364,7 +364,7 @@ impl Directory {
     }
 }
 
-enum Found {
+pub(super) enum Found {
     None(Vec<String>),
     One(Box<Entry>),
     Several(Vec<String>),

@@ -27,6 +27,7 @@ mod group;
 mod group_graph;
 mod group_map;
 mod group_search;
+mod lookup;
 mod person;
 mod picture;
 mod pool;
@@ -121,6 +122,16 @@ impl LdapConnector {
     /// that the person is gone.
     pub async fn recheck(&self, subject: &str, now: Timestamp) -> Result<Recheck, ConnectorError> {
         self.directory.recheck(subject, now).await
+    }
+
+    /// The stable id of the one person who would sign in with this name; `None` when there is
+    /// none.
+    ///
+    /// # Errors
+    /// `Refused` when several have the name or the entry has no id, `Unavailable` when no server
+    /// answers.
+    pub async fn subject_of(&self, name: &str) -> Result<Option<String>, ConnectorError> {
+        self.directory.subject_of(name).await
     }
 
     /// Whether some server answers a read of the base entry under the service identity.

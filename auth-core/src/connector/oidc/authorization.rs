@@ -168,7 +168,8 @@ pub(super) fn depart(
             query.append_pair("hd", only);
         }
         for (name, value) in &settings.authorization_parameters {
-            if !OWN.contains(&name.as_str()) && !(request.fresh && name == "prompt") {
+            let is_ours = OWN.contains(&name.as_str()) || (request.fresh && name == "prompt");
+            if !is_ours {
                 query.append_pair(name, value);
             }
         }

@@ -173,6 +173,8 @@ impl OidcConnector {
         if self.settings.plain.is_some() {
             return Err(Rejection::from(OidcRefusal::NoLogoutToken).into());
         }
+        // Junk costs no request.
+        UnverifiedToken::parse(token)?;
         let provider = self.provider(now).await?;
         let signed = self.verify_signature(token, &provider, now).await?;
         Ok(logout::verify(&signed, &provider, &self.settings, now)?)

@@ -12,7 +12,8 @@ const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// No more than one attempt in this time, whatever anybody posts to us.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// A fetched value with when it was fetched, and when that was last tried.
+/// A fetched value with when it was fetched, and when a further attempt was last made in spite of a
+/// fresh value, or failed.
 #[derive(Debug)]
 pub(super) struct Kept<T> {
     value: Option<(Arc<T>, Timestamp)>,
@@ -50,11 +51,13 @@ impl<T> Kept<T> {
         }
     }
 
-    /// Keeps a new value.
+    /// Keeps a new value. One that replaces a fresh one was fetched because that one did not fit:
+    /// the next such attempt has to wait.
     pub(super) fn keep(&mut self, value: T, now: Timestamp) -> Arc<T> {
+        let replaces_fresh = self.value.as_ref().is_some_and(|(_, at)| now.since(*at) < FRESH);
+        self.tried = replaces_fresh.then_some(now);
         let value = Arc::new(value);
         self.value = Some((Arc::clone(&value), now));
-        self.tried = Some(now);
         value
     }
 
@@ -77,13 +80,17 @@ mod tests {
         assert!(matches!(kept.need(at(0), |_: &u8| true), Need::Fetch));
         kept.keep(1u8, at(0));
         assert!(matches!(kept.need(at(1), |_| true), Need::Use(_)));
-        assert!(matches!(kept.need(at(9), |_| false), Need::Use(_)), "paused");
-        assert!(matches!(kept.need(at(10), |_| false), Need::Fetch));
-        assert!(kept.failed(at(10)).is_some());
-        assert!(matches!(kept.need(at(19), |_| false), Need::Use(_)));
-        assert!(matches!(kept.need(at(3600), |_| true), Need::Fetch));
-        assert!(kept.failed(at(24 * 3600)).is_none());
-        assert!(matches!(kept.need(at(24 * 3600 + 1), |_| true), Need::Wait));
-        assert!(matches!(kept.need(at(24 * 3600 + 10), |_| true), Need::Fetch));
+        assert!(matches!(kept.need(at(2), |_| false), Need::Fetch), "the first one goes at once");
+        kept.keep(2, at(2));
+        assert!(matches!(kept.need(at(11), |_| false), Need::Use(_)), "paused");
+        assert!(matches!(kept.need(at(12), |_| false), Need::Fetch));
+        assert!(kept.failed(at(12)).is_some());
+        assert!(matches!(kept.need(at(21), |_| false), Need::Use(_)), "paused after a failure");
+        kept.keep(3, at(22));
+        assert!(matches!(kept.need(at(22 + 3600), |_| true), Need::Fetch));
+        let day = 24 * 3600 + 22;
+        assert!(kept.failed(at(day)).is_none());
+        assert!(matches!(kept.need(at(day + 1), |_| true), Need::Wait));
+        assert!(matches!(kept.need(at(day + 10), |_| true), Need::Fetch));
     }
 }

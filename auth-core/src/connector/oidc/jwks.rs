@@ -40,9 +40,7 @@ impl KeySet {
         let named = token.header.kid.as_deref();
         let fits = |key: &&CoreJsonWebKey| {
             let same = named.is_none_or(|kid| key.key_id().is_some_and(|id| id.as_str() == kid));
-            same && key
-                .key_use()
-                .is_none_or(|usage| openidconnect::JsonWebKeyUse::allows_signature(usage))
+            same && key.key_use().is_none_or(openidconnect::JsonWebKeyUse::allows_signature)
         };
         self.0.keys().iter().filter(fits).collect()
     }

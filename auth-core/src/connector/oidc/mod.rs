@@ -21,6 +21,8 @@ mod preset;
 mod profile;
 mod refusal;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use authorization::{CallbackAnswer, is_own_parameter};

@@ -102,8 +102,8 @@ async fn two_at_once_do_not_take_the_last_two(store: Arc<dyn Store>) -> Outcome 
             .collect();
         let mut done = 0;
         for task in tasks {
-            let answer = task.await.expect("a task that ends")?;
-            done += usize::from(answer == Unlinking::Done);
+            let answer = task.await;
+            done += usize::from(matches!(answer, Ok(Ok(Unlinking::Done))));
         }
         assert_eq!(done, 1, "one of the two stays");
         assert_eq!(store.identities(&[account.id]).await?.len(), 1);
@@ -127,10 +127,11 @@ async fn a_merged_account_gives_its_identities_away(store: Arc<dyn Store>) -> Ou
     let moved = IdentityRecord { account: into.id, ..moved };
     assert_eq!(store.identities(&[from.id, into.id]).await?, [kept, moved]);
     assert!(store.password(from.id).await?.is_none());
-    let account = store.account(from.id).await?.expect("the account stays as a record");
-    assert!(!account.active && account.version == from.version + 1);
-    let session = store.session(session.id).await?.expect("the session stays as a record");
-    assert_eq!(session.revoked_reason.as_deref(), Some("account_inactive"));
+    let is_closed =
+        |account: &AccountRecord| !account.active && account.version == from.version + 1;
+    assert!(store.account(from.id).await?.as_ref().is_some_and(is_closed), "stays as a record");
+    let ended = store.session(session.id).await?.and_then(|session| session.revoked_reason);
+    assert_eq!(ended.as_deref(), Some("account_inactive"));
     assert_eq!(given::trail(&*store).await?, [sample::event(1)]);
     Ok(())
 }

@@ -25,9 +25,9 @@ pub(in crate::config) struct RawRoleRule {
     connector: Option<String>,
     /// A group, compared exactly.
     group: Option<String>,
-    /// A claim that the connector keeps (`attributes.claims`) …
+    /// A claim that the connector keeps (`attributes.claims`); `value` goes with it.
     claim: Option<String>,
-    /// … and its value.
+    /// The value that the claim has to have.
     value: Option<String>,
     /// The role: `member`, `guest` or `administrator`.
     #[schemars(extend("x-required" = true))]

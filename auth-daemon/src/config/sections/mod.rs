@@ -13,6 +13,7 @@ pub(crate) mod client;
 pub(crate) mod directory;
 pub(crate) mod keys;
 pub(crate) mod listen;
+pub(crate) mod login;
 pub(crate) mod mfa;
 pub(crate) mod oidc;
 pub(crate) mod password;

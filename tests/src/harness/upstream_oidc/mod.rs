@@ -2,6 +2,7 @@
 //! this process that lies as a test wants it to.
 
 mod scripted;
+mod signing;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,8 @@ use tempfile::TempDir;
 use super::process::Process;
 use super::{artifact_folder, in_ci, port, workspace};
 
-pub use scripted::{Endpoint, IssuerParameter, ScriptedProvider, Signing};
+pub use scripted::{Endpoint, IssuerParameter, ScriptedProvider};
+pub use signing::Signing;
 
 const START: Duration = Duration::from_secs(60);
 

@@ -60,6 +60,15 @@ pub(crate) enum UserinfoUse {
     Never,
 }
 
+/// A picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Logo {
+    /// Its media type.
+    pub(crate) kind: &'static str,
+    /// The file.
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// A connection to an OpenID provider.
 #[derive(Debug)]
 pub(crate) struct Oidc {
@@ -67,6 +76,8 @@ pub(crate) struct Oidc {
     pub(crate) id: String,
     /// Name on the sign-in page.
     pub(crate) label: String,
+    /// Picture on its button.
+    pub(crate) logo: Option<Logo>,
     /// Kind of provider.
     pub(crate) preset: OidcPreset,
     /// Issuer; `None`: the preset's.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::attributes::RawClaimNames;
-use super::{Oidc, OidcPreset, SecretMethod, UserinfoUse};
+use super::{Logo, Oidc, OidcPreset, SecretMethod, UserinfoUse};
 use crate::config::finding::{KeyPath, Problems};
 use crate::config::sections::accounts::RawAccounts;
 use crate::config::values::{DurationText, MINUTE, SecretText};
@@ -26,6 +26,8 @@ pub(in crate::config) struct RawOidc {
     id: Option<String>,
     /// Name on the sign-in page. Default: the id.
     label: Option<String>,
+    /// Picture on its button: an SVG or PNG file of 64 KiB at most.
+    logo_file: Option<PathBuf>,
     /// Kind of provider; gives issuer, scopes and names of claims that are not set here.
     preset: OidcPreset,
     /// Issuer URL of the provider; needed unless the preset gives it.
@@ -71,6 +73,7 @@ impl Default for RawOidc {
         Self {
             id: None,
             label: None,
+            logo_file: None,
             preset: OidcPreset::default(),
             issuer: None,
             client_id: None,
@@ -133,6 +136,10 @@ impl RawOidc {
         let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
         let accounts = self.accounts.resolve(&at.key("accounts"), directories, &kept, problems);
         Oidc {
+            logo: self
+                .logo_file
+                .as_deref()
+                .and_then(|file| logo(&at.key("logo_file"), file, problems)),
             label: self.label.unwrap_or_else(|| id.clone()),
             id,
             preset: self.preset,
@@ -217,6 +224,24 @@ impl RawOidc {
             }
         }
     }
+}
+
+fn logo(at: &KeyPath, file: &Path, problems: &mut Problems) -> Option<Logo> {
+    const LARGEST: usize = 64 * 1024;
+    problems.readable_file(at, file);
+    let bytes = std::fs::read(file).ok()?;
+    let kind = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        "image/png"
+    } else if std::str::from_utf8(&bytes).is_ok_and(|text| text.contains("<svg")) {
+        "image/svg+xml"
+    } else {
+        ""
+    };
+    if kind.is_empty() || bytes.len() > LARGEST {
+        problems.error(at, "is no SVG or PNG of 64 KiB at most", "give another file");
+        return None;
+    }
+    Some(Logo { kind, bytes })
 }
 
 fn pem(at: &KeyPath, file: &Path, problems: &mut Problems) -> Option<Vec<u8>> {

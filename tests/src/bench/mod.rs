@@ -11,6 +11,7 @@ pub mod bare;
 mod check;
 mod connection;
 mod cores;
+mod factor;
 mod figures;
 mod login;
 mod machine;
@@ -31,7 +32,7 @@ use report::Report;
 use site::Backend;
 
 /// The measurements by name, in their order.
-pub const NAMES: [&str; 5] = ["start", "check", "refresh", "login", "memory"];
+pub const NAMES: [&str; 6] = ["start", "check", "refresh", "factor", "login", "memory"];
 
 /// Runs the measurement `name`, or all of them. `program` is this very program: it is the bare
 /// server as well.
@@ -61,7 +62,7 @@ async fn measure(
     if wanted("start") {
         start::measure(report).await?;
     }
-    if wanted("check") || wanted("refresh") {
+    if ["check", "refresh", "factor"].into_iter().any(wanted) {
         let postgres = PostgresServer::start()?;
         for backend in [Backend::Sqlite, Backend::Postgres(&postgres)] {
             if wanted("check") {
@@ -69,6 +70,9 @@ async fn measure(
             }
             if wanted("refresh") {
                 refresh::measure(report, backend).await?;
+            }
+            if wanted("factor") {
+                factor::measure(report, backend).await?;
             }
         }
     }

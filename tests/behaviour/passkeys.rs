@@ -12,6 +12,7 @@ use fantoccini::Locator;
 use serde_json::json;
 
 use crate::pages::answer_everything;
+use crate::second_factor::code;
 use crate::site::{self, JANE, PASSWORD, SECRET};
 
 /// Types name and password; what comes then is the caller's.
@@ -50,8 +51,9 @@ async fn look(chromium: &Chromium, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Those of every site, not of the present page's alone.
 async fn forget_cookies(chromium: &Chromium) -> Result<()> {
-    Ok(chromium.client.delete_all_cookies().await?)
+    chromium.devtools("Network.clearBrowserCookies", json!({})).await.map(drop)
 }
 
 /// Signs in and adds a passkey by self-service.
@@ -166,8 +168,8 @@ async fn a_passkey_alone_signs_in_where_it_is_allowed() -> Result<()> {
     press_passkey(&chromium).await?;
     let answer = chromium.wait_for_url(|url| url.path() == "/callback").await?;
     let query: HashMap<_, _> = answer.query_pairs().into_owned().collect();
-    let code = query.get("code").context("no code")?;
-    let tokens = party.exchange(&authorization, code).await?;
+    let given = query.get("code").context("no code")?;
+    let tokens = party.exchange(&authorization, given).await?;
     let id_token = tokens.id_token.as_deref().context("ID token")?;
     let claims = party.verify(id_token, &authorization.nonce)?;
     ensure!(claims.auth_context_ref().is_some_and(|acr| acr.as_str() == "urn:auth:aal2"));
@@ -208,7 +210,7 @@ async fn a_passkey_alone_signs_in_where_it_is_allowed() -> Result<()> {
     chromium.wait_for_css("details summary").await?.click().await?;
     look(&chromium, "security-open").await?;
     chromium.wait_for_css("button[value=remove]").await?.click().await?;
-    arrives(&chromium, "/account/security").await?;
+    chromium.wait_for_css("#no-factor").await?;
     forget_cookies(&chromium).await?;
     chromium.client.goto(&daemon.url("/login")).await?;
     press_passkey(&chromium).await?;
@@ -253,4 +255,45 @@ async fn whoever_is_gone_from_the_directory_does_not_return_by_a_passkey() -> Re
 fn dn_of(slapd: &Slapd, uid: &str) -> Result<String> {
     let values = slapd.attribute(&format!("uid={uid}"), "dn")?;
     values.into_iter().next().context("a DN")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_the_second_step_are_looked_at() -> Result<()> {
+    let builder = site::daemon()
+        .set("mfa.policy", "required")
+        .set("mfa.remember_device", "30d")
+        .toml("[mfa.grace]\nlogins = 3\ndays = 7");
+    let daemon = site::start(builder).await?;
+    let chromium = Chromium::start().await?;
+    by_password(&chromium, &daemon, "local").await?;
+    chromium.wait_for_css("form[action='/login/enrol/later']").await?;
+    look(&chromium, "enrol-later").await?;
+    let later = "form[action='/login/enrol/later'] button";
+    chromium.wait_for_css(later).await?.click().await?;
+    arrives(&chromium, "/account").await?;
+    for (path, name) in [("", "security-none"), ("/password", "change-password")] {
+        chromium.client.goto(&daemon.url(&format!("/account/security{path}"))).await?;
+        chromium.wait_for_css("h1").await?;
+        look(&chromium, name).await?;
+    }
+    chromium.client.goto(&daemon.url("/account/security/totp")).await?;
+    let secret = chromium.wait_for_css("#totp-secret").await?.text().await?;
+    look(&chromium, "add-totp").await?;
+    chromium.type_into("code", &code(&secret, 0)?).await?;
+    chromium.wait_for_css("form[action='/account/security/totp'] button").await?.click().await?;
+    chromium.wait_for_css(".recovery-code").await?;
+    look(&chromium, "recovery-codes").await?;
+
+    forget_cookies(&chromium).await?;
+    by_password(&chromium, &daemon, "local").await?;
+    chromium.wait_for_css("form[action='/login/factor'] input[name=remember]").await?;
+    look(&chromium, "factor-remember").await?;
+    chromium.wait_for_css("input[name=remember]").await?.click().await?;
+    chromium.type_into("code", &code(&secret, 1)?).await?;
+    chromium.wait_for_css("form[action='/login/factor'] button").await?.click().await?;
+    arrives(&chromium, "/account").await?;
+    chromium.client.goto(&daemon.url("/account/security")).await?;
+    chromium.wait_for_css(".device").await?;
+    look(&chromium, "security-devices").await?;
+    Ok(())
 }

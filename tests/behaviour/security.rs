@@ -223,7 +223,7 @@ async fn a_remembered_device_spares_the_factor_until_it_is_revoked() -> Result<(
     let daemon = site::start(builder).await?;
     let (secret, recovery) = enrol(&daemon, &Browser::new()?).await?;
     let party = site::relying_party(&daemon).await?;
-    let plain = party.authorize(SCOPE).url;
+    let plain = party.authorize(SCOPE).url.to_string();
     let stepped_up = format!("{plain}&acr_values=urn%3Aauth%3Aaal2");
     let browser = Browser::new()?;
     let page = password_passed(&daemon, &browser).await?;
@@ -296,7 +296,7 @@ async fn an_enrolment_is_put_off_a_few_times_and_never_for_a_client_that_asks() 
         site::daemon().set("mfa.policy", "required").toml("[mfa.grace]\nlogins = 2\ndays = 7");
     let daemon = site::start(builder).await?;
     let party = site::relying_party(&daemon).await?;
-    let plain = party.authorize(SCOPE).url;
+    let plain = party.authorize(SCOPE).url.to_string();
     for left in ["2 more times", "once more"] {
         let browser = Browser::new()?;
         let page = password_passed(&daemon, &browser).await?;

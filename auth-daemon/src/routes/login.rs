@@ -344,6 +344,9 @@ fn page_of(
         Step::AskEnrolment { form_token, seed, notice, request } => {
             let passkey = seed.passkey_options().map(|options| pages::PasskeyForm {
                 ask_name: true,
+                lead: Some(
+                    "Use a passkey of this device or a security key, or an authenticator app.",
+                ),
                 ..passkey_form(&form_token, options, "create", "Set up a passkey")
             });
             let page = pages::Enrol {
@@ -395,8 +398,9 @@ fn credentials_page(
         handle: handle.expose(),
         form_token: &prompt.form_token,
         username: prompt.username.as_deref().unwrap_or_default(),
-        passkey: prompt.passkey.as_deref().map(|options| {
-            passkey_form(&prompt.form_token, options, "get", "Sign in with a passkey")
+        passkey: prompt.passkey.as_deref().map(|options| pages::PasskeyForm {
+            quiet: true,
+            ..passkey_form(&prompt.form_token, options, "get", "Sign in with a passkey")
         }),
     };
     with_status(pages::render(&page), prompt.notice)
@@ -415,6 +419,8 @@ fn passkey_form<'a>(
         ceremony,
         options,
         label,
+        lead: None,
+        quiet: false,
         ask_name: false,
         remember_days: None,
     }

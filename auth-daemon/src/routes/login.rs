@@ -136,8 +136,7 @@ pub(super) async fn credentials(
     MaybeSignedIn(session): MaybeSignedIn,
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
-    browser: Browser,
-    device: DeviceCookie,
+    (browser, device): (Browser, DeviceCookie),
     Form(form): Form<CredentialsForm>,
 ) -> Result<Response, PublicError> {
     let event = Event::Credentials {

@@ -36,11 +36,8 @@ async fn nodes_that_start_at_once_make_one_schema_and_one_first_value() {
     }
     values.dedup();
     assert_eq!(values.len(), 1, "all see the value of the node that made the schema");
-    let applied = server.query(
-        &database,
-        "SELECT count(*) = count(DISTINCT name), min(number) = 1 FROM schema_migration",
-    );
-    assert_eq!(applied.unwrap(), ["t|t"], "each migration is applied once");
+    let once = "SELECT count(*) = count(DISTINCT name) AND min(number) = 1 FROM schema_migration";
+    assert_eq!(server.query(&database, once).unwrap(), ["t"], "each migration is applied once");
     assert_eq!(look(&options).await.unwrap(), Found::Initialised);
 
     let later = open(&options, &[("ring_check", vec![99])]).await.unwrap();

@@ -50,3 +50,78 @@ impl<'a> FreshSession<'a> {
         self.session
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::login::flow::AAL1;
+    use crate::store::{AccountId, SessionRecord};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_764_000_000_123);
+
+    fn session(acr: &str, age: u64) -> Session {
+        let account = AccountRecord {
+            id: AccountId(Uuid::from_u128(1)),
+            numeric_id: 1,
+            username: "jane".to_owned(),
+            username_key: "jane".to_owned(),
+            email: None,
+            email_key: None,
+            email_verified: false,
+            first_name: None,
+            last_name: None,
+            nickname: None,
+            position: None,
+            locale: None,
+            active: true,
+            inactive_reason: None,
+            roles: vec![],
+            groups: vec![],
+            created_at: NOW,
+            updated_at: NOW,
+            last_login_at: None,
+            checked_at: None,
+            version: 1,
+        };
+        let record = SessionRecord {
+            id: SessionId(Uuid::from_u128(2)),
+            account: account.id,
+            client: None,
+            parent: None,
+            kind: super::super::BROWSER.to_owned(),
+            connector: "local".to_owned(),
+            amr: vec!["pwd".to_owned()],
+            acr: acr.to_owned(),
+            scope: String::new(),
+            authenticated_at: NOW - Duration::from_secs(age),
+            created_at: NOW,
+            last_seen_at: NOW,
+            idle_timeout_millis: 0,
+            expires_at: NOW + Duration::from_secs(3600),
+            ip: None,
+            user_agent: None,
+            revoked_at: None,
+            revoked_reason: None,
+        };
+        Session::resume(record, account, NOW).unwrap()
+    }
+
+    #[test]
+    fn a_session_is_fresh_for_five_minutes_and_with_every_factor() {
+        for (acr, age, enrolled, fresh) in [
+            (AAL1, 0, false, true),
+            (AAL1, 300, false, true),
+            (AAL1, 301, false, false),
+            (AAL1, 0, true, false),
+            (AAL2, 300, true, true),
+            (AAL2, 301, true, false),
+            (AAL2, 0, false, true),
+        ] {
+            let session = session(acr, age);
+            let judged = FreshSession::judge(&session, enrolled, NOW);
+            assert_eq!(judged.is_some(), fresh, "{acr} after {age} s, enrolled: {enrolled}");
+        }
+    }
+}

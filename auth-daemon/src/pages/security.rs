@@ -14,6 +14,10 @@ pub(crate) struct PasskeyForm<'a> {
     /// What the browser is asked, as JSON.
     pub(crate) options: &'a str,
     pub(crate) label: &'static str,
+    /// What is said above it.
+    pub(crate) lead: Option<&'static str>,
+    /// Whether another form of the page is the usual one.
+    pub(crate) quiet: bool,
     pub(crate) ask_name: bool,
     pub(crate) remember_days: Option<u64>,
 }

@@ -168,8 +168,7 @@ pub(super) async fn credentials(
     MaybeSignedIn(session): MaybeSignedIn,
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
-    browser: Browser,
-    device: DeviceCookie,
+    (browser, device): (Browser, DeviceCookie),
     Form(form): Form<CredentialsForm>,
 ) -> Result<Response, PublicError> {
     let event = Event::Credentials {
@@ -408,6 +407,9 @@ fn step_page(app: &App, step: Step, handle: &Token) -> Result<Response, PublicEr
         Step::AskEnrolment { form_token, seed, notice, request } => {
             let passkey = seed.passkey_options().map(|options| pages::PasskeyForm {
                 ask_name: true,
+                lead: Some(
+                    "Use a passkey of this device or a security key, or an authenticator app.",
+                ),
                 ..passkey_form(&form_token, options, "create", "Set up a passkey")
             });
             let page = pages::Enrol {
@@ -485,8 +487,9 @@ fn credentials_page(
         handle: handle.expose(),
         form_token: &prompt.form_token,
         username: prompt.username.as_deref().unwrap_or_default(),
-        passkey: prompt.passkey.as_deref().map(|options| {
-            passkey_form(&prompt.form_token, options, "get", "Sign in with a passkey")
+        passkey: prompt.passkey.as_deref().map(|options| pages::PasskeyForm {
+            quiet: true,
+            ..passkey_form(&prompt.form_token, options, "get", "Sign in with a passkey")
         }),
     };
     with_status(pages::render(&page), prompt.notice)
@@ -505,6 +508,8 @@ fn passkey_form<'a>(
         ceremony,
         options,
         label,
+        lead: None,
+        quiet: false,
         ask_name: false,
         remember_days: None,
     }

@@ -237,6 +237,8 @@ async fn passkey_page(
         ceremony: "create",
         options,
         label: "Add a passkey",
+        lead: Some("This device, another one, or a security key confirms that it is you."),
+        quiet: false,
         ask_name: true,
         remember_days: None,
     });

@@ -11,6 +11,7 @@ pub mod bare;
 mod check;
 mod connection;
 mod cores;
+mod factor;
 mod figures;
 mod ldap_login;
 mod login;
@@ -35,8 +36,8 @@ use site::Backend;
 
 /// The measurements by name, in their order. The last one takes minutes, so it runs only when it is
 /// named.
-pub const NAMES: [&str; 8] =
-    ["start", "check", "refresh", "login", "ldap-login", "memory", "saml", "sync"];
+pub const NAMES: [&str; 9] =
+    ["start", "check", "refresh", "factor", "login", "ldap-login", "memory", "saml", "sync"];
 /// People of the directory that is synchronised, if nobody says.
 const PEOPLE: usize = 100_000;
 
@@ -72,7 +73,7 @@ async fn measure(
     if wanted("start") {
         start::measure(report).await?;
     }
-    if wanted("check") || wanted("refresh") {
+    if ["check", "refresh", "factor"].into_iter().any(wanted) {
         let postgres = PostgresServer::start()?;
         for backend in [Backend::Sqlite, Backend::Postgres(&postgres)] {
             if wanted("check") {
@@ -80,6 +81,9 @@ async fn measure(
             }
             if wanted("refresh") {
                 refresh::measure(report, backend).await?;
+            }
+            if wanted("factor") {
+                factor::measure(report, backend).await?;
             }
         }
     }

@@ -119,7 +119,6 @@ fn named(account: &str, secret: &str) -> Result<(String, TotpSeed), String> {
     Ok((account.to_owned(), seed))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]
 fn of_seed(error: SeedError) -> String {
     error.to_string()
 }

@@ -18,11 +18,11 @@ cases!(
 const MANY: u32 = 64;
 
 async fn a_challenge_is_used_once(nodes: Nodes) -> Outcome {
-    let account = given::account(&*nodes.first(), 30_000).await?.id;
-    let passkey = sample::passkey(account, 30_000);
+    let account = given::account(&*nodes.first(), 60_000).await?.id;
+    let passkey = sample::passkey(account, 60_000);
     nodes.first().add_factor(passkey.clone(), None, vec![]).await?;
     let answers = race_all(&nodes, MANY, |store, i| async move {
-        store.use_passkey(used(passkey.id, 30_000, 50 + i64::from(i))).await
+        store.use_passkey(used(passkey.id, 60_000, 50 + i64::from(i))).await
     })
     .await?;
     let won: Vec<bool> = answers.iter().map(|it| *it == PasskeyOutcome::Used).collect();
@@ -34,11 +34,11 @@ async fn a_challenge_is_used_once(nodes: Nodes) -> Outcome {
 }
 
 async fn a_counter_is_taken_once(nodes: Nodes) -> Outcome {
-    let account = given::account(&*nodes.first(), 31_000).await?.id;
-    let passkey = sample::passkey(account, 31_000);
+    let account = given::account(&*nodes.first(), 61_000).await?.id;
+    let passkey = sample::passkey(account, 61_000);
     nodes.first().add_factor(passkey.clone(), None, vec![]).await?;
     let answers = race_all(&nodes, MANY, |store, i| async move {
-        store.use_passkey(used(passkey.id, 31_000 + i, 42)).await
+        store.use_passkey(used(passkey.id, 61_000 + i, 42)).await
     })
     .await?;
     let won: Vec<bool> = answers.iter().map(|it| *it == PasskeyOutcome::Used).collect();
@@ -47,42 +47,42 @@ async fn a_counter_is_taken_once(nodes: Nodes) -> Outcome {
 }
 
 async fn two_removals_leave_the_last_factor(nodes: Nodes) -> Outcome {
-    let account = given::account(&*nodes.first(), 32_000).await?.id;
+    let account = given::account(&*nodes.first(), 62_000).await?.id;
     for n in 0..8 {
-        let factor = sample::passkey(account, 32_000 + n);
+        let factor = sample::passkey(account, 62_000 + n);
         nodes.first().add_factor(factor, None, vec![]).await?;
     }
     let answers = race_all(&nodes, 8, |store, i| async move {
-        store.remove_factor(account, sample::factor_id(32_000 + i), true, vec![]).await
+        store.remove_factor(account, sample::factor_id(62_000 + i), true, vec![]).await
     })
     .await?;
     let kept: Vec<bool> = answers.iter().map(|it| *it == FactorRemoval::Last).collect();
     let kept = only_winner(&kept, "the factor that stays");
     let left = nodes.last().factors(&[account]).await?;
-    assert_eq!(left, [sample::passkey(account, 32_000 + kept)]);
+    assert_eq!(left, [sample::passkey(account, 62_000 + kept)]);
     Ok(())
 }
 
 async fn an_enrolment_is_confirmed_once(nodes: Nodes) -> Outcome {
-    let account = given::account(&*nodes.first(), 33_000).await?.id;
-    let enrolment = sample::enrolment(account, 33_000);
+    let account = given::account(&*nodes.first(), 63_000).await?.id;
+    let enrolment = sample::enrolment(account, 63_000);
     nodes.first().add_enrolment(enrolment.clone()).await?;
     let answers = race_all(&nodes, MANY, |store, i| {
-        let factor = sample::factor(account, 33_000 + i);
+        let factor = sample::factor(account, 63_000 + i);
         async move { store.confirm_enrolment(enrolment.handle, factor, None, vec![]).await }
     })
     .await?;
     let winner = only_winner(&answers, "confirm_enrolment");
     let stored = nodes.last().factors(&[account]).await?;
-    assert_eq!(stored, [sample::factor(account, 33_000 + winner)]);
+    assert_eq!(stored, [sample::factor(account, 63_000 + winner)]);
     Ok(())
 }
 
 async fn an_enrolment_is_put_off_as_often_as_allowed(nodes: Nodes) -> Outcome {
-    let account = given::account(&*nodes.first(), 34_000).await?.id;
+    let account = given::account(&*nodes.first(), 64_000).await?.id;
     let rule = GraceRule { logins: Some(3), lasts: None };
     let answers = race_all(&nodes, 32, |store, i| async move {
-        store.postpone_enrolment(postponement(account, 34_000 + i, 60), rule).await
+        store.postpone_enrolment(postponement(account, 64_000 + i, 60), rule).await
     })
     .await?;
     assert_eq!(answers.iter().filter(|&&noted| noted).count(), 3);

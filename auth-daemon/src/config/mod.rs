@@ -30,7 +30,9 @@ pub(crate) use finding::{ConfigErrors, Finding, Severity};
 pub(crate) use reference::reference;
 pub(crate) use schema::schema;
 pub(crate) use sections::client::Client;
-pub(crate) use sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
+pub(crate) use sections::client::kind::{
+    ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod,
+};
 pub(crate) use sections::directory::{
     AttributeMap, Directory, GroupNames, GroupSource, Groups, Preset, Scope,
 };

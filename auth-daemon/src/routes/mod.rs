@@ -4,9 +4,13 @@ mod account;
 mod assets;
 mod authorize;
 mod content_policy;
+mod device;
+mod forward_auth;
 mod health;
 mod login;
+mod logout;
 mod provider;
+mod session_api;
 
 use std::sync::Arc;
 
@@ -31,10 +35,12 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/login/factor", get(login::dispatch).post(login::code))
         .route("/login/enrol", get(login::dispatch).post(login::code))
         .route("/login/{connector}", get(login::show_connector).post(login::credentials))
-        .route("/logout", get(account::confirm_logout).post(account::logout))
+        .route("/logout", get(logout::confirm).post(logout::by_person))
         .route("/account", get(account::show))
         .route("/account/sessions", get(account::sessions).post(account::end_sessions))
+        .route("/device", get(device::show).post(device::answer))
         .route("/oauth2/authorize", get(authorize::by_query).post(authorize::by_form))
+        .route("/oauth2/logout", get(logout::by_query).post(logout::by_form))
         .layer(browser_sessions(&app));
     let programs = Router::new()
         .route("/.well-known/openid-configuration", get(provider::discovery))
@@ -43,6 +49,16 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oauth2/jwks", get(provider::jwks))
         .route("/oauth2/introspect", post(provider::introspect))
         .route("/oauth2/revoke", post(provider::revoke))
+        .route("/oauth2/par", post(provider::push))
+        .route("/oauth2/device", post(provider::device))
+        .route("/api/v1/sessions/exchange", post(session_api::exchange))
+        .route("/api/v1/sessions/check", post(session_api::check))
+        .route("/api/v1/sessions/extend", post(session_api::extend))
+        .route("/api/v1/sessions/list", post(session_api::list))
+        .route("/api/v1/sessions/revoke", post(session_api::revoke))
+        .route("/forward-auth", get(forward_auth::verify))
+        .route("/forward-auth/login", get(forward_auth::login))
+        .route("/.auth/callback", get(forward_auth::callback))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/icon.svg", get(assets::icon));

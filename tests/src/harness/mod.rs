@@ -7,11 +7,14 @@ pub mod chat_server;
 pub mod daemon;
 pub mod html;
 pub mod http;
+pub mod nginx;
 pub mod oidc;
+pub mod packages;
 pub mod port;
 pub mod postgres;
 pub mod process;
 mod run_program;
+pub mod script;
 pub mod samba;
 pub mod slapd;
 

@@ -1,6 +1,7 @@
 //! `[[client]]`: chat servers and other relying parties.
 
 pub(crate) mod kind;
+mod protocol;
 mod raw;
 mod redirect_uri;
 mod unavailable;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use auth_core::secret::Secret;
 
 use super::session::SessionKind;
-use kind::{ClientKind, IdTokenAlgorithm, TokenEndpointAuthMethod};
+use kind::{ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod};
 pub(in crate::config) use raw::RawClient;
 
 /// A chat server or other relying party of the file.
@@ -21,15 +22,21 @@ pub(crate) struct Client {
     /// Its name for people.
     pub(crate) name: String,
     /// By which protocol it is served.
-    #[expect(dead_code, reason = "other kinds are refused for now")]
     pub(crate) kind: ClientKind,
     /// Redirect URIs, compared exactly; a loopback one of a public client matches any port
     /// (RFC 8252 section 7.3).
     pub(crate) redirect_uris: Vec<String>,
     /// Where a sign-out may return to, compared exactly.
     pub(crate) post_logout_redirect_uris: Vec<String>,
-    /// Its secret; `None` for a public client.
+    /// Whether it is a public client (RFC 6749 section 2.1): it has no secret, PKCE alone binds
+    /// its codes.
+    pub(crate) public: bool,
+    /// Its secret; `None` for a public client and for one with keys.
     pub(crate) secret: Option<Secret>,
+    /// Its public keys, for `private_key_jwt`.
+    pub(crate) jwks: Option<serde_json::Value>,
+    /// Hosts behind the reverse proxy.
+    pub(crate) hosts: Vec<String>,
     /// How it proves who it is; without it `client_secret_basic` and `client_secret_post` are both
     /// taken.
     pub(crate) token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
@@ -39,6 +46,16 @@ pub(crate) struct Client {
     pub(crate) scopes: Option<Vec<String>>,
     /// Groups that it is told of; `None`: all.
     pub(crate) groups: Option<Vec<String>>,
+    /// Only people of one of these groups may sign in to it; `None`: everybody.
+    pub(crate) allowed_groups: Option<Vec<String>>,
+    /// Claims that it is told of; `None`: all that the scope grants.
+    pub(crate) claims: Option<Vec<String>>,
+    /// What `sub` is.
+    pub(crate) subject_type: SubjectType,
+    /// Whether a refreshed answer holds an ID token; `None`: it does.
+    pub(crate) id_token_on_refresh: Option<bool>,
+    /// Whether it may use the device authorization grant; `None`: a public one may.
+    pub(crate) device_authorization: Option<bool>,
     /// Only people of these connectors may sign in to it; `None`: everybody.
     pub(crate) connectors: Option<Vec<String>>,
     /// Lifetime of its access tokens.
@@ -51,12 +68,4 @@ pub(crate) struct Client {
     pub(crate) session_lifetime: Option<Duration>,
     /// Its sessions end after so long without use; `None`: never.
     pub(crate) session_idle_timeout: Option<Duration>,
-}
-
-impl Client {
-    /// Whether it is a public client (RFC 6749 section 2.1): it has no secret, PKCE alone binds
-    /// its codes.
-    pub(crate) const fn is_public(&self) -> bool {
-        self.secret.is_none()
-    }
 }

@@ -186,7 +186,9 @@ async fn nothing_that_a_client_sends_makes_somebody_up() -> Result<()> {
         let page = world.get(&stranger, &world.wiki, headers).await?;
         ensure!(page.status == 302 || page.status == 403, "{headers:?}: {}", page.describe());
     }
-    for path in ["/?redirect=true", "/healthz", "/.auth/verify", "/%2eauth/callback", "//x", "/.auth/other"] {
+    for path in
+        ["/?redirect=true", "/healthz", "/.auth/verify", "/%2eauth/callback", "//x", "/.auth/other"]
+    {
         let page = world.get(&stranger, &format!("{}{path}", world.wiki), &[]).await?;
         ensure!(page.status != 200, "{path}: {}", page.describe());
     }
@@ -215,7 +217,8 @@ async fn one_hosts_session_opens_no_other_clients_host() -> Result<()> {
         world.get(&thief, &world.admin, &[("cookie", &cookie)]).await?.expect(302)?;
         // Nor by naming the host that the session is good for.
         let wiki: Url = world.wiki.parse()?;
-        let authority = format!("{}:{}", wiki.host_str().context("host")?, wiki.port().unwrap_or(80));
+        let authority =
+            format!("{}:{}", wiki.host_str().context("host")?, wiki.port().unwrap_or(80));
         for headers in [
             &[("x-original-url", world.wiki.as_str())][..],
             &[("x-forwarded-host", &authority)],
@@ -302,7 +305,9 @@ async fn a_code_of_another_browser_signs_nobody_in() -> Result<()> {
     let attacker = Browser::new()?;
     let form = attacker.open(&world.wiki).await?.expect(200)?;
     let page = attacker.sign_in(&form, "local", JANE, PASSWORD).await?;
-    let is_callback = |url: &Url| url.path() == "/.auth/callback" && url.query().is_some_and(|q| q.contains("code="));
+    let is_callback = |url: &Url| {
+        url.path() == "/.auth/callback" && url.query().is_some_and(|q| q.contains("code="))
+    };
     let page = attacker.follow(page, is_callback).await?;
     let answer = page.location()?;
     ensure!(is_callback(&answer), "{answer}");

@@ -27,7 +27,8 @@ async fn a_pushed_request_signs_in_once_and_cannot_be_changed() -> Result<()> {
     let endpoint = party.endpoint("pushed_authorization_request_endpoint")?;
     let push = async |changes: &[(&str, &str)]| -> Result<Page> {
         let authorization = party.authorize(SCOPE);
-        let mut pairs: Vec<(String, String)> = authorization.url.query_pairs().into_owned().collect();
+        let mut pairs: Vec<(String, String)> =
+            authorization.url.query_pairs().into_owned().collect();
         pairs.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
         pairs.extend(changes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
         let pairs: Vec<(&str, &str)> =
@@ -58,7 +59,8 @@ async fn a_pushed_request_signs_in_once_and_cannot_be_changed() -> Result<()> {
     ensure!(tokens.scope.as_deref() == Some(SCOPE), "{:?}", tokens.scope);
     // It is used up; another client's, or nobody's, was never good.
     browser.get(url(CLIENT, &reference)?).await?.expect(400)?;
-    let fresh = push(&[]).await?.expect(201)?.json()?["request_uri"].as_str().context("uri")?.to_owned();
+    let fresh =
+        push(&[]).await?.expect(201)?.json()?["request_uri"].as_str().context("uri")?.to_owned();
     browser.get(url("other", &fresh)?).await?.expect(400)?;
     let unknown = format!("urn:ietf:params:oauth:request_uri:{}", "A".repeat(43));
     browser.get(url(CLIENT, &unknown)?).await?.expect(400)?;
@@ -147,7 +149,10 @@ async fn a_person_lets_a_device_in_and_nothing_happens_by_itself() -> Result<()>
     let access = tokens["access_token"].as_str().context("token")?;
     let userinfo = tool.party.userinfo(access).await?.expect(200)?.json()?;
     ensure!(userinfo["email"] == "jane@example.org", "{userinfo}");
-    ensure!(tool.poll_past("slow_down").await?.json()?["error"] == "invalid_grant", "a second time");
+    ensure!(
+        tool.poll_past("slow_down").await?.json()?["error"] == "invalid_grant",
+        "a second time"
+    );
     ensure!(site::events(&daemon, "device.approved").await?.len() == 1);
     // It ends with the browser session that let it in.
     let page = browser.get(daemon.url("/logout")).await?.expect(200)?;
@@ -158,9 +163,9 @@ async fn a_person_lets_a_device_in_and_nothing_happens_by_itself() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_device_and_one_without_the_second_factor_stay_outside() -> Result<()> {
-    let builder = site::daemon().public_client("tool", &[TOOL]).toml(
-        "[[mfa.rule]]\nclient = \"tool\"\npolicy = \"required\"\n",
-    );
+    let builder = site::daemon()
+        .public_client("tool", &[TOOL])
+        .toml("[[mfa.rule]]\nclient = \"tool\"\npolicy = \"required\"\n");
     let daemon = site::start(builder).await?;
     let tool = Tool::begin(&daemon).await?;
     let typed = tool.device["user_code"].as_str().context("code")?.to_owned();
@@ -213,12 +218,11 @@ async fn a_client_signs_with_its_own_key_and_nothing_else_is_taken() -> Result<(
     let methods = party.document["token_endpoint_auth_methods_supported"].to_string();
     ensure!(methods.contains("private_key_jwt"), "{methods}");
     let now = SystemClock.now().seconds();
-    let payload = |audience: &str, jti: &str| {
-        json!({ "iss": "signer", "sub": "signer", "aud": audience, "exp": now + 60, "jti": jti })
-    };
+    let payload = |audience: &str, jti: &str| json!({ "iss": "signer", "sub": "signer", "aud": audience, "exp": now + 60, "jti": jti });
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let sign = |payload: &Value| {
-        let signed = format!("{}.{}", encode(&json!({ "alg": "EdDSA", "kid": "k1" })), encode(payload));
+        let signed =
+            format!("{}.{}", encode(&json!({ "alg": "EdDSA", "kid": "k1" })), encode(payload));
         let signature = keys.sign(signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     };
@@ -246,7 +250,10 @@ async fn a_client_signs_with_its_own_key_and_nothing_else_is_taken() -> Result<(
         use aws_lc_rs::hmac;
         let signed = format!("{}.{body}", header_of("HS256"));
         let secret = hmac::Key::new(hmac::HMAC_SHA256, jwks["keys"][0].to_string().as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&secret, signed.as_bytes()).as_ref()))
+        format!(
+            "{signed}.{}",
+            URL_SAFE_NO_PAD.encode(hmac::sign(&secret, signed.as_bytes()).as_ref())
+        )
     };
     let mut expired = payload(&issuer, "three");
     expired["exp"] = json!(now - 120);
@@ -300,7 +307,8 @@ async fn clients_have_their_own_subjects_groups_and_claims() -> Result<()> {
         }
         let code = party.code(&authorization, &page.location()?)?;
         let tokens = party.exchange(&authorization, &code).await?;
-        let claims = party.verify(tokens.id_token.as_deref().context("ID token")?, &authorization.nonce)?;
+        let claims =
+            party.verify(tokens.id_token.as_deref().context("ID token")?, &authorization.nonce)?;
         let userinfo = party.userinfo(&tokens.access_token).await?.expect(200)?.json()?;
         ensure!(userinfo["sub"] == claims.subject().as_str(), "{id}: {userinfo}");
         let introspected = party.introspect(&tokens.access_token).await?;

@@ -170,8 +170,11 @@ async fn nobody_is_sent_to_an_address_that_is_not_registered() -> Result<()> {
     // What a confirmed form says is judged again.
     let page = case.ask(&[("client_id", CLIENT), to]).await?.expect(200)?;
     let csrf = page.form_to("/logout")?.field("csrf").context("csrf")?.value.clone();
-    let fields =
-        [("csrf", csrf.as_str()), ("client_id", CLIENT), ("post_logout_redirect_uri", "https://evil.example/")];
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("client_id", CLIENT),
+        ("post_logout_redirect_uri", "https://evil.example/"),
+    ];
     let done = case.browser.post(daemon.url("/logout"), &fields).await?.expect(200)?;
     ensure!(done.headers.get("location").is_none(), "{}", done.describe());
     Ok(())

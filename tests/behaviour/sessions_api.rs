@@ -53,7 +53,13 @@ impl<'a> Chat<'a> {
         Ok(url)
     }
 
-    async fn code(&self, browser: &Browser, connector: &str, name: &str, password: &str) -> Result<String> {
+    async fn code(
+        &self,
+        browser: &Browser,
+        connector: &str,
+        name: &str,
+        password: &str,
+    ) -> Result<String> {
         let mut page = browser.get(self.authorize()?).await?;
         if page.status == 200 {
             page = browser.sign_in(&page, connector, name, password).await?;

@@ -45,9 +45,18 @@ async fn apache(folder: &TempDir, port: u16, issuer: &str) -> Result<Process> {
 
 fn configuration(folder: &Path, port: u16, issuer: &str) -> String {
     let folder = folder.display();
-    let modules: String = ["mpm_event", "authn_core", "authz_core", "authz_user", "dir", "mime", "headers", "auth_openidc"]
-        .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
-        .concat();
+    let modules: String = [
+        "mpm_event",
+        "authn_core",
+        "authz_core",
+        "authz_user",
+        "dir",
+        "mime",
+        "headers",
+        "auth_openidc",
+    ]
+    .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+    .concat();
     format!(
         "{modules}ServerName {HOST}:{port}\nListen {HOST}:{port}\nPidFile {folder}/apache.pid\n\
          ErrorLog /proc/self/fd/2\nUser www-data\nGroup www-data\nDefaultRuntimeDir {folder}\n\
@@ -94,7 +103,11 @@ async fn protects_a_site_and_signs_out() -> Result<()> {
     ensure!(authorize.as_str().starts_with(daemon.issuer()), "{}\n{}", page.describe(), log());
     let page = browser.sign_in(&page, "local", JANE, PASSWORD).await?;
     let page = browser.follow(page, |_| false).await?.expect(200).with_context(log)?;
-    ensure!(page.body.contains("Inside") && page.url.path() == "/protected/", "{}", page.describe());
+    ensure!(
+        page.body.contains("Inside") && page.url.path() == "/protected/",
+        "{}",
+        page.describe()
+    );
     ensure!(page.header("x-seen-user") == JANE, "{}", page.describe());
     ensure!(page.header("x-seen-email") == "jane@example.org", "{}", page.describe());
     let issued = site::events(&daemon, "session.issued").await?;

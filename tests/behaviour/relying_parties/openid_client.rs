@@ -83,7 +83,8 @@ async fn signs_in_refreshes_and_signs_out_by_secret_and_by_key() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn lets_a_device_in() -> Result<()> {
     let Some(folder) = packages::node()? else { return Ok(()) };
-    let daemon = site::start(site::daemon().public_client("tool", &["http://127.0.0.1/tool"])).await?;
+    let daemon =
+        site::start(site::daemon().public_client("tool", &["http://127.0.0.1/tool"])).await?;
     let mut tool = node(&folder, "device")?;
     tool.say(&json!({ "issuer": daemon.issuer(), "id": "tool" }).to_string()).await?;
     let device = tool.hear().await?;

@@ -67,7 +67,13 @@ impl Homeserver {
         format!("http://{HOST}:{}{path}", self.port)
     }
 
-    async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<serde_json::Value>) -> Result<Page> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<serde_json::Value>,
+    ) -> Result<Page> {
         let browser = Browser::new()?;
         let mut request = browser.request(method, self.url(path));
         if let Some(token) = token {

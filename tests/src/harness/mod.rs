@@ -14,8 +14,8 @@ pub mod port;
 pub mod postgres;
 pub mod process;
 mod run_program;
-pub mod script;
 pub mod samba;
+pub mod script;
 pub mod slapd;
 
 use std::ffi::OsString;

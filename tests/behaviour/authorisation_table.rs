@@ -148,7 +148,7 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                 ("password", PASSWORD),
                 ("code", "123456"),
             ],
-            _ => &[("csrf", "x"), ("session", "all"), ("token", "x")],
+            _ => &[("csrf", "x"), ("session", "all"), ("token", "x"), ("user_code", "x")],
         };
         let call = |browser: Browser| {
             let request = browser.request(verb.clone(), &url);

@@ -51,6 +51,7 @@ fn server(daemon: &str, site: &Site, at: (Ipv4Addr, u16), careless: bool) -> Str
     }}
     location = /.auth/callback {{
         proxy_pass {daemon};
+        proxy_redirect off;
         proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-Host $http_host;
         proxy_set_header X-Forwarded-Proto $scheme;
@@ -58,7 +59,7 @@ fn server(daemon: &str, site: &Site, at: (Ipv4Addr, u16), careless: bool) -> Str
     }}
     location / {{
         auth_request /.auth/verify;
-        auth_request_set $auth_login $upstream_http_location;
+        auth_request_set $auth_login $upstream_http_x_login_url;
         auth_request_set $auth_user $upstream_http_remote_user;
         auth_request_set $auth_email $upstream_http_remote_email;
         auth_request_set $auth_name $upstream_http_remote_name;
@@ -361,6 +362,7 @@ async fn a_proxy_of_the_other_convention_is_answered_too() -> Result<()> {
     }
     let page = ask("/forward-auth", false).await?.expect(401)?;
     ensure!(page.location()?.path() == "/forward-auth/login");
+    ensure!(page.header("x-login-url") == page.header("location"), "{}", page.describe());
     let page = ask("/forward-auth?redirect=true", false).await?.expect(303)?;
     ensure!(page.location()?.path() == "/forward-auth/login");
     ask("/forward-auth?redirect=true", true).await?.expect(200)?;

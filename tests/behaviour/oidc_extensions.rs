@@ -138,7 +138,7 @@ async fn a_person_lets_a_device_in_and_nothing_happens_by_itself() -> Result<()>
         let page = browser.post(daemon.url("/device"), &fields).await?;
         ensure!(page.status.is_client_error(), "{}", page.describe());
     }
-    let question = browser.submit(&page, &form, &[]).await?.expect(200)?;
+    let question = browser.submit(&page, &form, &[("user_code", &typed)]).await?.expect(200)?;
     for told in ["tool", "127.0.0.1", typed.as_str(), JANE, "Did somebody send you"] {
         ensure!(question.body.contains(told), "{told}: {}", question.describe());
     }

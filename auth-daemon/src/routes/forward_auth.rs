@@ -17,7 +17,7 @@ use auth_core::handoff::forward_auth::ProtectedUrl;
 use auth_core::random::SystemRandom;
 use auth_core::secret::Token;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +28,9 @@ use crate::extract::browser::cookie;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::proxied::{MaybeProxied, Proxied};
 use crate::pages;
+
+/// Header with the login URL.
+const LOGIN_URL: HeaderName = HeaderName::from_static("x-login-url");
 
 /// What travels as `state` is no longer; a longer path returns to the host's first page.
 const LONGEST_RETURN: usize = 2048;
@@ -176,7 +179,8 @@ fn see(location: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
-/// 401 with the login URL, for proxies in `Location`, for people as a link.
+/// 401 with the login URL: for proxies as a header, for people as a link. nginx rewrites a
+/// `Location` that begins with the address it asked, so there is a header that nobody touches.
 fn unauthorized(login: Option<&str>) -> Response {
     let page = pages::Message {
         title: "Sign in first",
@@ -189,6 +193,7 @@ fn unauthorized(login: Option<&str>) -> Response {
     let challenge = HeaderValue::from_static("Form realm=\"sign-in\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     if let Some(location) = login.and_then(|url| HeaderValue::from_str(url).ok()) {
+        response.headers_mut().insert(LOGIN_URL, location.clone());
         response.headers_mut().insert(header::LOCATION, location);
     }
     response

@@ -93,10 +93,11 @@ async fn lets_a_device_in() -> Result<()> {
     let page = browser.open(page).await?.expect(200)?;
     let page = browser.sign_in(&page, "local", JANE, PASSWORD).await?;
     let page = browser.follow(page, |_| false).await?.expect(200)?;
-    let question = browser.submit(&page, &page.form_to("/device")?, &[]).await?.expect(200)?;
+    let code = device["code"].as_str().context("code")?;
+    let form = page.form_to("/device")?;
+    let question = browser.submit(&page, &form, &[("user_code", code)]).await?.expect(200)?;
     let form = question.form_to("/device")?;
     let csrf = &form.field("csrf").context("csrf")?.value;
-    let code = device["code"].as_str().context("code")?;
     let fields = [("csrf", csrf.as_str()), ("user_code", code), ("decision", "approve")];
     browser.post(daemon.url("/device"), &fields).await?.expect(200)?;
     ensure!(tool.hear().await?["email"] == "jane@example.org");

@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
+use auth_tests::harness::browser::Chromium;
 use auth_tests::harness::daemon::{Builder, Daemon};
 use auth_tests::harness::http::{Browser, Page};
 use auth_tests::harness::nginx::{Nginx, Site};
@@ -366,5 +367,22 @@ async fn a_proxy_of_the_other_convention_is_answered_too() -> Result<()> {
     let page = ask("/forward-auth?redirect=true", false).await?.expect(303)?;
     ensure!(page.location()?.path() == "/forward-auth/login");
     ask("/forward-auth?redirect=true", true).await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_browser_is_led_there_and_back() -> Result<()> {
+    // Three sites with redirects between them after a form's post: `form-action` and the cookies'
+    // SameSite are judged by the browser.
+    let world = World::start(false).await?;
+    let chromium = Chromium::start().await?;
+    chromium.client.goto(&format!("{}/page?x=1", world.wiki)).await?;
+    chromium.type_into("username", JANE).await?;
+    chromium.type_into("password", PASSWORD).await?;
+    chromium.wait_for_css("form button").await?.click().await?;
+    let url = chromium.wait_for_url(|url| url.path() == "/page").await?;
+    ensure!(url.as_str() == format!("{}/page?x=1", world.wiki), "{url}");
+    let told = chromium.wait_for_css("body").await?.text().await?;
+    ensure!(told.contains("\"remote-user\":\"jane\""), "{told}");
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Logout at a client's request: who is signed out, who is asked first, and where nobody is sent.
 
 use anyhow::{Context, Result, ensure};
+use auth_tests::harness::browser::Chromium;
 use auth_tests::harness::daemon::Daemon;
 use auth_tests::harness::http::{Browser, Page};
+use auth_tests::harness::nginx::Site;
 use auth_tests::harness::oidc::{RelyingParty, Tokens};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -192,5 +194,42 @@ async fn a_post_from_another_site_is_asked_again_by_the_browser() -> Result<()> 
     let page = case.browser.get(again).await?.expect(303)?;
     ensure!(page.location()?.as_str() == BYE);
     ensure!(!case.is_signed_in().await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_browser_is_asked_and_sent_on_to_another_site() -> Result<()> {
+    // Chromium applies form-action to the redirect after the form's post.
+    let site = Site::start().await?;
+    let bye = format!("http://127.0.0.1:{}/bye", site.port);
+    let builder = site::daemon().toml(&format!(
+        "[[client]]\nid = \"far\"\nname = \"Far away\"\nsecret = \"{SECRET}\"\n\
+         redirect_uris = [\"{REDIRECT}\"]\npost_logout_redirect_uris = [\"{bye}\"]\n"
+    ));
+    let daemon = site::start(builder).await?;
+    let chromium = Chromium::start().await?;
+    chromium.client.goto(&daemon.url("/login")).await?;
+    chromium.type_into("username", JANE).await?;
+    chromium.type_into("password", PASSWORD).await?;
+    chromium.wait_for_css("form button").await?.click().await?;
+    chromium.wait_for_url(|url| url.path() == "/account").await?;
+    chromium.client.goto(&daemon.url("/device")).await?;
+    chromium.wait_for_css("#user_code").await?;
+    chromium.screenshot("device").await?;
+    chromium.phone().await?;
+    ensure!(chromium.sideways_overflow().await? == 0, "the page of codes is too wide");
+    chromium.desktop().await?;
+    let mut logout = Url::parse(&daemon.url("/oauth2/logout"))?;
+    logout
+        .query_pairs_mut()
+        .append_pair("client_id", "far")
+        .append_pair("post_logout_redirect_uri", &bye)
+        .append_pair("state", "x");
+    chromium.client.goto(logout.as_str()).await?;
+    chromium.wait_for_css("form button").await?.click().await?;
+    let url = chromium.wait_for_url(|url| url.path() == "/bye").await?;
+    ensure!(url.as_str() == format!("{bye}?state=x"), "{url}");
+    chromium.client.goto(&daemon.url("/account")).await?;
+    chromium.wait_for_url(|url| url.path() == "/login").await?;
     Ok(())
 }

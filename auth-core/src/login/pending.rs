@@ -202,8 +202,8 @@ impl PendingLogin {
     /// The same login after its present step was written.
     pub(crate) fn next_version(&self) -> Self {
         Self {
-            handle: self.handle.clone(),
-            browser: self.browser.clone(),
+            handle: self.handle,
+            browser: self.browser,
             version: self.version + 1,
             created_at: self.created_at,
             expires_at: self.expires_at,

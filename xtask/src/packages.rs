@@ -21,9 +21,19 @@ pub(crate) enum Use {
 const DEMO: &[&str] =
     &["gcc", "libc6-dev", "make", "ca-certificates", "ldap-utils", "openssl", "procps", "slapd"];
 /// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
-/// makes load.
-const TESTS: &[&str] =
-    &["chromium", "chromium-driver", "oathtool", "postgresql", "slapd-contrib", "wrk"];
+/// makes load; nginx and Apache's module are relying parties. Those that come from npm and PyPI
+/// are installed by the tests, if Node.js and Python are there.
+const TESTS: &[&str] = &[
+    "chromium",
+    "chromium-driver",
+    "libapache2-mod-auth-openidc",
+    "nginx",
+    "oathtool",
+    "postgresql",
+    "python3-venv",
+    "slapd-contrib",
+    "wrk",
+];
 
 /// One script, so that the policy is removed again whatever ends it.
 const INSTALL: &str = r#"

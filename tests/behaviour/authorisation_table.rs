@@ -25,11 +25,18 @@ enum Who {
     Provider,
     /// A client with its credentials.
     Client,
+    /// A client of kind `session-api` with its credentials.
+    ChatServer,
+    /// A reverse proxy that the configuration lists; nobody is by default.
+    ListedProxy,
     /// Whoever holds an access token.
     Bearer,
     /// Whoever reaches the administration listener.
     AdministrationListener,
 }
+
+/// The chat server without OpenID Connect.
+const PLAIN: &str = "plain-chat";
 
 const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/", Who::Anyone),
@@ -65,6 +72,10 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/oidc/{connection}/backchannel-logout", Who::Provider),
     ("GET", "/oauth2/authorize", Who::Anyone),
     ("POST", "/oauth2/authorize", Who::Anyone),
+    ("GET", "/device", Who::Anyone),
+    ("POST", "/device", Who::PersonByForm),
+    ("GET", "/oauth2/logout", Who::Anyone),
+    ("POST", "/oauth2/logout", Who::Anyone),
     ("GET", "/.well-known/openid-configuration", Who::Anyone),
     ("POST", "/oauth2/token", Who::Client),
     ("GET", "/oauth2/userinfo", Who::Bearer),
@@ -72,6 +83,16 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/oauth2/jwks", Who::Anyone),
     ("POST", "/oauth2/introspect", Who::Client),
     ("POST", "/oauth2/revoke", Who::Client),
+    ("POST", "/oauth2/par", Who::Client),
+    ("POST", "/oauth2/device", Who::Client),
+    ("POST", "/api/v1/sessions/exchange", Who::ChatServer),
+    ("POST", "/api/v1/sessions/check", Who::ChatServer),
+    ("POST", "/api/v1/sessions/extend", Who::ChatServer),
+    ("POST", "/api/v1/sessions/list", Who::ChatServer),
+    ("POST", "/api/v1/sessions/revoke", Who::ChatServer),
+    ("GET", "/forward-auth", Who::ListedProxy),
+    ("GET", "/forward-auth/login", Who::Anyone),
+    ("GET", "/.auth/callback", Who::ListedProxy),
     ("GET", "/healthz", Who::Anyone),
     ("GET", "/assets/style.css", Who::Anyone),
     ("GET", "/assets/passkey.js", Who::Anyone),
@@ -122,8 +143,16 @@ fn every_route_stands_in_the_table() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
-    let upstream = "[[oidc]]\nid = \"up\"\nissuer = \"http://127.0.0.1:9\"\nclient_id = \"x\"";
-    let daemon = site::start(site::daemon().toml(upstream)).await?;
+    let builder = site::daemon()
+        .toml("[[oidc]]\nid = \"up\"\nissuer = \"http://127.0.0.1:9\"\nclient_id = \"x\"")
+        .toml(&format!(
+            "[[client]]\nid = \"{PLAIN}\"\nkind = \"session-api\"\nsecret = \"{SECRET}\"\n\
+             redirect_uris = [\"http://127.0.0.1:9/plain\"]\n"
+        ))
+        .toml(
+            "[[client]]\nid = \"wiki\"\nkind = \"forward-auth\"\nhosts = [\"wiki.example.com\"]\n",
+        );
+    let daemon = site::start(builder).await?;
     let person = Browser::new()?;
     let page = site::attempt(&daemon, &person, "local", JANE, PASSWORD).await?.expect(303)?;
     person.follow(page, |_| false).await?.expect(200)?;
@@ -145,6 +174,7 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                 ("csrf", "x"),
                 ("session", "all"),
                 ("token", "x"),
+                ("user_code", "x"),
                 ("action", "link"),
                 ("connector", "up"),
                 ("logout_token", "x.y.z"),
@@ -190,6 +220,47 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                     .basic_auth(CLIENT, Some(SECRET))
                     .form(form);
                 ensure!(stranger.send(request).await?.status != 401, "{row}");
+            }
+            Who::ChatServer => {
+                // Everything that any of the calls wants, and so something too much for each.
+                let body = serde_json::json!({ "code": "x", "redirect_uri": "x", "token": "x",
+                    "tokens": ["x"], "account": "x" });
+                let wanted: &[&str] = match *path {
+                    "/api/v1/sessions/exchange" => &["code", "redirect_uri"],
+                    "/api/v1/sessions/check" => &["tokens"],
+                    "/api/v1/sessions/list" => &["account"],
+                    _ => &["token"],
+                };
+                let body: serde_json::Map<String, serde_json::Value> =
+                    wanted.iter().map(|name| ((*name).to_owned(), body[*name].clone())).collect();
+                let ask = |credentials: Option<(&str, &str)>| {
+                    let mut request = stranger.request(verb.clone(), &url).json(&body);
+                    if let Some((client, secret)) = credentials {
+                        request = request.basic_auth(client, Some(secret));
+                    }
+                    let stranger = stranger.clone();
+                    async move { stranger.send(request).await }
+                };
+                for refused in [None, Some((CLIENT, SECRET)), Some((PLAIN, "not the secret"))] {
+                    let page = ask(refused).await?.expect(401)?;
+                    ensure!(page.header("content-type") == "application/problem+json", "{row}");
+                    ensure!(page.header("www-authenticate").starts_with("Basic"), "{row}");
+                    ensure!(page.json()?["code"] == "client_refused", "{row}");
+                }
+                ensure!(ask(Some((PLAIN, SECRET))).await?.status != 401, "{row}");
+            }
+            Who::ListedProxy => {
+                ensure!(page.status == 401 || page.status == 404, "{row}");
+                let request = person
+                    .request(verb.clone(), &url)
+                    .header("x-original-url", "https://wiki.example.com/")
+                    .header("x-forwarded-proto", "https")
+                    .header("x-forwarded-host", "wiki.example.com")
+                    .header("x-forwarded-uri", "/");
+                let page = person.send(request).await?;
+                ensure!(page.status == 401 || page.status == 404, "{row}: {}", page.describe());
+                ensure!(page.headers.get("location").is_none(), "{row}");
+                ensure!(page.headers.get("remote-user").is_none(), "{row}");
             }
             Who::Bearer => {
                 ensure!(page.status == 401, "{row}");

@@ -38,10 +38,13 @@ const DEMO: &[&str] = &[
 /// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
 /// makes load, the packages of Samba are an Active Directory domain controller, `simplesamlphp` under
 /// `php-cli` is a SAML identity provider, `xmlsec1` a second opinion on XML signatures, `strace` sees
-/// what a program opens; the upstream OpenID provider of the tests comes by npm.
+/// what a program opens, nginx and Apache's module are relying parties. What comes from npm and PyPI
+/// is installed by the tests.
 const TESTS: &[&str] = &[
     "chromium",
     "chromium-driver",
+    "libapache2-mod-auth-openidc",
+    "nginx",
     "oathtool",
     "php-cli",
     "php-curl",
@@ -49,6 +52,7 @@ const TESTS: &[&str] = &[
     "php-xml",
     "postgresql",
     "python3-samba",
+    "python3-venv",
     "samba",
     "samba-ad-dc",
     "samba-ad-provision",

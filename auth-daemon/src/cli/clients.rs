@@ -90,6 +90,12 @@ pub(crate) struct AddClient {
     /// Where a sign-out may return to; may be repeated.
     #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
     pub(crate) post_logout_redirect_uris: Vec<String>,
+    /// A host behind the reverse proxy, for `forward-auth`; may be repeated.
+    #[arg(long = "host", value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// A group of which somebody has to be to sign in to it; may be repeated. Default: all may.
+    #[arg(long = "allowed-group", value_name = "GROUP")]
+    pub(crate) allowed_groups: Vec<String>,
     /// A scope that it may ask for; may be repeated. Default: all.
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,

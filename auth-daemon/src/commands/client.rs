@@ -28,7 +28,10 @@ async fn dispatch(command: ClientCommand, context: &Context) -> anyhow::Result<E
             if json {
                 output::json(&rows);
             } else {
-                output::rows(&["id", "name", "kind", "public", "redirect_uris", "source"], &rows);
+                output::rows(
+                    &["id", "name", "kind", "public", "redirect_uris", "hosts", "source"],
+                    &rows,
+                );
             }
             Ok(Exit::Done)
         }
@@ -85,6 +88,12 @@ async fn add(context: &Context, arguments: AddClient) -> anyhow::Result<Exit> {
     set("session_kind", json!(arguments.session_kind));
     if let Some(name) = arguments.name {
         set("name", json!(name));
+    }
+    if !arguments.hosts.is_empty() {
+        set("hosts", json!(arguments.hosts));
+    }
+    if !arguments.allowed_groups.is_empty() {
+        set("allowed_groups", json!(arguments.allowed_groups));
     }
     if !arguments.scopes.is_empty() {
         set("scopes", json!(arguments.scopes));

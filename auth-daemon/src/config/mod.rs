@@ -32,7 +32,9 @@ pub(crate) use schema::schema;
 pub(crate) use sections::accounts::{Accounts, Provisioning};
 pub(crate) use sections::client::Client;
 pub(crate) use sections::client::delivery::{Mattermost, Membership, Webhook};
-pub(crate) use sections::client::kind::{ClientKind, IdTokenAlgorithm, TokenEndpointAuthMethod};
+pub(crate) use sections::client::kind::{
+    ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod,
+};
 pub(crate) use sections::directory::sync::Schedule;
 pub(crate) use sections::directory::{
     AttributeMap, Directory, GroupMapping, GroupNames, GroupSource, Groups, MappedRole, Preset,

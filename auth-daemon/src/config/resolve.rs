@@ -18,6 +18,7 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
     let connectors = connector_ids(&raw, problems);
     let clients = client_ids(&raw, problems);
     check_sign_in_is_possible(&raw, problems);
+    check_hosts(&raw, problems);
 
     let public_url = problems.public_url(&at("public_url"), raw.public_url.as_deref());
     let upstream: Vec<String> = raw
@@ -34,6 +35,13 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         raw.password.resolve(&at("password"), mfa.is_always_required_locally(), problems);
 
     let listen = raw.listen.resolve(&at("listen"), public_url.as_ref(), problems);
+    if listen.trusted_proxies.is_empty() && raw.client.iter().any(|it| !it.hosts().is_empty()) {
+        problems.warning(
+            &at("listen").key("trusted_proxies"),
+            "is empty, so every question of a reverse proxy at /forward-auth is refused",
+            "list the addresses of the reverse proxy",
+        );
+    }
     let storage = raw.storage.resolve(&at("storage"), problems);
     let keys = raw.keys.resolve(&at("keys"), problems);
     let session = raw.session.resolve(&at("session"), problems);
@@ -129,6 +137,27 @@ fn unique_ids<'a>(
         }
     }
     first.into_keys().map(str::to_owned).collect()
+}
+
+/// A host belongs to one client: which groups and connectors it lets in must be clear.
+fn check_hosts(raw: &RawConfig, problems: &mut Problems) {
+    let mut first: BTreeMap<&str, KeyPath> = BTreeMap::new();
+    for (index, client) in raw.client.iter().enumerate() {
+        let table = KeyPath::root().key("client").index(index).named(client.id());
+        for (index, host) in client.hosts().iter().enumerate() {
+            let at = table.key("hosts").index(index);
+            match first.get(host.as_str()) {
+                Some(other) => problems.error(
+                    &at,
+                    format!("is listed at {} too", other.as_str()),
+                    "list each host once",
+                ),
+                None => {
+                    first.insert(host, at);
+                }
+            }
+        }
+    }
 }
 
 fn check_sign_in_is_possible(raw: &RawConfig, problems: &mut Problems) {

@@ -157,6 +157,31 @@ pub(crate) struct Identities<'a> {
 pub(crate) struct ConfirmLogout<'a> {
     pub(crate) username: &'a str,
     pub(crate) csrf: &'a str,
+    /// Where the browser goes afterwards.
+    pub(crate) fields: &'a [(&'a str, &'a str)],
+}
+
+/// Asks for the code that a device shows.
+#[derive(Template)]
+#[template(path = "device.html")]
+pub(crate) struct Device<'a> {
+    pub(crate) notice: Option<&'static str>,
+    pub(crate) csrf: &'a str,
+    pub(crate) user_code: &'a str,
+}
+
+/// Asks whether a device may come in.
+#[derive(Template)]
+#[template(path = "confirm_device.html")]
+pub(crate) struct ConfirmDevice<'a> {
+    pub(crate) csrf: &'a str,
+    pub(crate) username: &'a str,
+    pub(crate) client: &'a str,
+    pub(crate) user_code: &'a str,
+    pub(crate) ip: &'a str,
+    pub(crate) user_agent: &'a str,
+    pub(crate) asked_at: &'a str,
+    pub(crate) asked_at_shown: &'a str,
 }
 
 /// Something to tell.

@@ -16,7 +16,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::{content_policy, login};
+use super::{content_policy, device, login};
 use crate::app::App;
 use crate::error::{self, PublicError};
 use crate::extract::browser::Browser;
@@ -99,6 +99,9 @@ pub(super) async fn go_on(
     device: &DeviceCookie,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
+    if let Some(typed) = device::typed_code(continuation) {
+        return Ok(device::go_on(typed));
+    }
     let request: AuthorizationRequest = serde_json::from_str(continuation).map_err(|error| {
         tracing::error!(%error, "a stored authorization request cannot be read");
         PublicError::LoginExpired

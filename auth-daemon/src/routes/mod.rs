@@ -4,15 +4,19 @@ mod account;
 mod assets;
 mod authorize;
 mod content_policy;
+mod device;
+mod forward_auth;
 mod gitlab;
 mod health;
 mod identities;
 mod last_used;
 mod login;
+mod logout;
 mod oidc;
 mod onward;
 mod provider;
 mod security;
+mod session_api;
 
 use std::sync::Arc;
 
@@ -40,7 +44,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/login/enrol/later", post(login::postpone))
         .route("/login/passkey", post(login::passkey))
         .route("/login/{connector}", get(login::show_connector).post(login::credentials))
-        .route("/logout", get(account::confirm_logout).post(account::logout))
+        .route("/logout", get(logout::confirm).post(logout::by_person))
         .route("/account", get(account::show))
         .route("/account/security", get(security::show))
         .route("/account/security/confirm", get(security::confirm))
@@ -57,7 +61,9 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/account/identities", get(identities::show).post(identities::change))
         .route("/oidc/{connection}/callback", get(oidc::callback))
         .route("/oauth/authorize", get(authorize::gitlab))
+        .route("/device", get(device::show).post(device::answer))
         .route("/oauth2/authorize", get(authorize::by_query).post(authorize::by_form))
+        .route("/oauth2/logout", get(logout::by_query).post(logout::by_form))
         .layer(browser_sessions(&app));
     let programs = Router::new()
         .route("/.well-known/openid-configuration", get(provider::discovery))
@@ -69,6 +75,16 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oidc/{connection}/backchannel-logout", post(oidc::backchannel_logout))
         .route("/oauth/token", post(gitlab::token))
         .route("/api/v4/user", get(gitlab::user))
+        .route("/oauth2/par", post(provider::push))
+        .route("/oauth2/device", post(provider::device))
+        .route("/api/v1/sessions/exchange", post(session_api::exchange))
+        .route("/api/v1/sessions/check", post(session_api::check))
+        .route("/api/v1/sessions/extend", post(session_api::extend))
+        .route("/api/v1/sessions/list", post(session_api::list))
+        .route("/api/v1/sessions/revoke", post(session_api::revoke))
+        .route("/forward-auth", get(forward_auth::verify))
+        .route("/forward-auth/login", get(forward_auth::login))
+        .route("/.auth/callback", get(forward_auth::callback))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/passkey.js", get(assets::passkey))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth_core::handoff::device::GRANT_TYPE;
 use auth_core::handoff::oauth_error::OAuthError;
 use axum::body::Body;
 use axum::extract::{Form, State};
@@ -65,6 +66,33 @@ pub(super) async fn introspect(
     }
 }
 
+/// `POST /oauth2/par`, RFC 9126.
+pub(super) async fn push(
+    State(app): State<Arc<App>>,
+    RequestOrigin(origin): RequestOrigin,
+    headers: HeaderMap,
+    Form(pairs): Form<Vec<(String, String)>>,
+) -> Response {
+    match app.provider.push_authorization(authorization(&headers), &pairs, &origin).await {
+        Ok(answer) => json(StatusCode::CREATED, answer.to_string()),
+        Err(error) => failure(&error),
+    }
+}
+
+/// `POST /oauth2/device`, RFC 8628 section 3.1.
+pub(super) async fn device(
+    State(app): State<Arc<App>>,
+    RequestOrigin(origin): RequestOrigin,
+    headers: HeaderMap,
+    Form(pairs): Form<Vec<(String, String)>>,
+) -> Response {
+    let begun = app.provider.begin_device_authorization(authorization(&headers), &pairs, &origin);
+    match begun.await {
+        Ok(begun) => json(StatusCode::OK, begun.body().to_string()),
+        Err(error) => failure(&error),
+    }
+}
+
 /// `POST /oauth2/revoke`, RFC 7009.
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
@@ -95,6 +123,7 @@ pub(super) fn grant_label(pairs: &[(String, String)]) -> &'static str {
     match pairs.iter().find(|(name, _)| name == "grant_type").map(|(_, value)| value.as_str()) {
         Some("authorization_code") => "authorization_code",
         Some("refresh_token") => "refresh_token",
+        Some(GRANT_TYPE) => "device_code",
         _ => "other",
     }
 }

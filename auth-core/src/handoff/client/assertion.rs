@@ -28,11 +28,13 @@ const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 /// How far the client's clock may be off.
 const SKEW: Duration = Duration::from_secs(60);
 
-const ALGORITHMS: [(&str, CoreJwsSigningAlgorithm); 4] = [
+const ALGORITHMS: [(&str, CoreJwsSigningAlgorithm); 5] = [
     ("RS256", CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256),
     ("PS256", CoreJwsSigningAlgorithm::RsaSsaPssSha256),
     ("ES256", CoreJwsSigningAlgorithm::EcdsaP256Sha256),
     ("EdDSA", CoreJwsSigningAlgorithm::EdDsa),
+    // RFC 9864: the same with its curve in the name.
+    ("Ed25519", CoreJwsSigningAlgorithm::EdDsa),
 ];
 
 /// The public keys of a client.

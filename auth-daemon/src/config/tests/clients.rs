@@ -25,7 +25,7 @@ fn defaults() {
     assert_eq!(client.id_token_algorithm, IdTokenAlgorithm::Rs256);
     assert_eq!(client.access_token_lifetime, Duration::from_secs(600));
     assert!(client.secret.as_ref().unwrap().matches("0123456789abcdef"));
-    assert!(client.connectors.is_none() && client.scopes.is_none() && !client.is_public());
+    assert!(client.connectors.is_none() && client.scopes.is_none() && !client.public);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn secrets_go_with_confidential_clients_only() {
     );
     let config = config(&format!("{CHAT}public = true"));
     let client = &config.clients[0];
-    assert!(client.is_public());
+    assert!(client.public);
     assert_eq!(client.token_endpoint_auth_method, Some(TokenEndpointAuthMethod::None));
     check_warnings(
         &format!("[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n{CHAT}secret = \"short\""),
@@ -134,29 +134,101 @@ fn what_this_version_does_not_act_upon_is_refused() {
     unavailable("backchannel_logout_uri = \"https://a/\"", "backchannel_logout_uri");
     unavailable("webhook = { url = \"https://a/\", secret = \"x\" }", "webhook");
     unavailable("mattermost = { url = \"https://a/\", token = \"x\" }", "mattermost");
-    unavailable("hosts = [\"wiki.example.com\"]", "hosts");
-    unavailable("subject_type = \"pairwise\"", "subject_type");
     check_keys(
-        "token_endpoint_auth_method = \"private_key_jwt\"\njwks_file = \"/nowhere\"",
-        &[
-            "token_endpoint_auth_method (chat): is not available",
-            "jwks_file (chat): is not available",
-            "jwks_file (chat): /nowhere cannot be read",
-        ],
-    );
-    for kind in ["gitlab", "session-api"] {
-        check_keys(
-            &format!("{SECRET}kind = \"{kind}\""),
-            &[&format!("kind (chat): clients of kind \"{kind}\" are not available")],
-        );
-    }
-    check_keys(
-        "kind = \"forward-auth\"",
-        &["kind (chat): clients of kind \"forward-auth\" are not", "hosts (chat): is missing"],
+        &format!("{SECRET}kind = \"gitlab\""),
+        &["kind (chat): clients of kind \"gitlab\" are not available"],
     );
     check_keys(
         &format!("{SECRET}webhook = {{ secret = \"x\" }}"),
         &["webhook (chat): is not available", "webhook.url (chat): is missing"],
     );
     check_keys(&format!("{SECRET}subject_type = \"public\""), &[]);
+}
+
+#[test]
+fn reverse_proxies() {
+    let wiki = |keys: &str| format!("[[client]]\nid = \"wiki\"\nkind = \"forward-auth\"\n{keys}\n");
+    let hosts = "hosts = [\"wiki.example.com\", \"git.example.com:8443\"]";
+    check(&wiki(hosts), &[]);
+    check(&wiki(""), &["client[0].hosts (wiki): is missing"]);
+    check(
+        &wiki("hosts = [\"https://wiki.example.com\"]"),
+        &["client[0].hosts[0] (wiki): `https://wiki.example.com` is no host"],
+    );
+    check(
+        &wiki(&format!("{hosts}\n{SECRET}")),
+        &["client[0].secret (wiki): is set, but a reverse proxy"],
+    );
+    check(
+        &wiki(&format!("{hosts}\nredirect_uris = [\"https://wiki.example.com/cb\"]")),
+        &["client[0].redirect_uris (wiki): follow from `hosts`"],
+    );
+    let twice = wiki(hosts) + &wiki(hosts).replace("\"wiki\"", "\"docs\"");
+    check(
+        &twice,
+        &[
+            "client[1].hosts[0] (docs): is listed at client[0].hosts[0] too",
+            "client[1].hosts[1] (docs): is listed at client[0].hosts[1] too",
+        ],
+    );
+    check_keys(&format!("{SECRET}{hosts}"), &["hosts (chat): is for clients of kind"]);
+    check_warnings(
+        &wiki(hosts)
+            .replace("[[client]]", "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n[[client]]"),
+        &[],
+    );
+    let client = config(&wiki(hosts)).clients.remove(0);
+    assert!(client.public && client.secret.is_none() && client.hosts.len() == 2);
+}
+
+#[test]
+fn chat_servers_of_the_sessions_api() {
+    let kind = "kind = \"session-api\"\n";
+    check_keys(&format!("{SECRET}{kind}"), &[]);
+    check_keys(kind, &["secret_file (chat): is missing"]);
+    check_keys(&format!("{kind}public = true"), &["public (chat): a client of kind"]);
+    check_keys(
+        &format!("{SECRET}{kind}token_endpoint_auth_method = \"client_secret_post\""),
+        &["token_endpoint_auth_method (chat): a client of kind"],
+    );
+    check_keys(
+        &format!("{SECRET}{kind}subject_type = \"pairwise\""),
+        &["subject_type (chat): is not for clients of kind"],
+    );
+}
+
+#[test]
+fn keys_pairwise_subjects_groups_and_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let signs = "token_endpoint_auth_method = \"private_key_jwt\"\n";
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let good = file("good.json", key);
+    check_keys(&format!("{signs}jwks_file = \"{good}\""), &[]);
+    check_keys(signs, &["jwks_file (chat): is missing"]);
+    check_keys(&format!("{signs}jwks_file = \"/nowhere\""), &["jwks_file (chat): /nowhere cannot"]);
+    let private = file("private.json", &key.replace("\"x\"", "\"d\":\"AA\",\"x\""));
+    check_keys(
+        &format!("{signs}jwks_file = \"{private}\""),
+        &[&format!("jwks_file (chat): {private}: key 0 holds a private key")],
+    );
+    check_keys(
+        &format!("{signs}jwks_file = \"{good}\"\n{SECRET}"),
+        &["secret (chat): is set beside private_key_jwt"],
+    );
+    check_keys(&format!("{SECRET}jwks_file = \"{good}\""), &["jwks_file (chat): is set, but"]);
+    check_keys(&format!("{SECRET}subject_type = \"pairwise\""), &[]);
+    let two = CHAT.replace("callback\"]", "callback\", \"https://other.example.com/\"]");
+    check(
+        &format!("{two}{SECRET}subject_type = \"pairwise\""),
+        &["client[0].subject_type (chat): \"pairwise\" needs redirect URIs of one host"],
+    );
+    check_keys(
+        &format!("{SECRET}claims = [\"email\", \"shoe_size\"]\nallowed_groups = []"),
+        &["allowed_groups (chat): is empty", "claims[1] (chat): there is no claim `shoe_size`"],
+    );
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::delivery::{RawMattermost, RawWebhook};
 use super::kind::{ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod};
-use super::{Client, unavailable};
+use super::{Client, protocol};
 use crate::config::finding::{KeyPath, Problems};
 use crate::config::sections::session::SessionKind;
 use crate::config::values::{DAY, DurationText, MINUTE, SecretText};
@@ -28,7 +28,7 @@ pub(in crate::config) struct RawClient {
     /// Where browsers are sent back to with a code; compared exactly. https, or http to a
     /// loopback address (any port for a public client), or for a public client a scheme of its
     /// own with a period in it.
-    redirect_uris: Vec<String>,
+    pub(super) redirect_uris: Vec<String>,
     /// Where a sign-out may return to; the same rules.
     post_logout_redirect_uris: Vec<String>,
     /// Its secret.
@@ -37,11 +37,11 @@ pub(in crate::config) struct RawClient {
     secret_file: Option<PathBuf>,
     /// An application on people's own machines, which can keep no secret: it has none, and PKCE
     /// binds its codes.
-    public: bool,
+    pub(super) public: bool,
     /// How it proves who it is. Default: `client_secret_basic` and `client_secret_post` are both
     /// taken.
     pub(super) token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
-    /// Its public keys as a JWK set, for `private_key_jwt`. Not available in this version.
+    /// A file with its public keys as a JWK set (RFC 7517), for `private_key_jwt`.
     pub(super) jwks_file: Option<PathBuf>,
     /// Algorithm of its ID tokens.
     id_token_signed_response_alg: IdTokenAlgorithm,
@@ -49,11 +49,21 @@ pub(in crate::config) struct RawClient {
     scopes: Option<Vec<String>>,
     /// Groups that it is told of. Default: all.
     groups: Option<Vec<String>>,
+    /// Only people of one of these groups may sign in to it, and stay signed in. Default: all.
+    pub(super) allowed_groups: Option<Vec<String>>,
+    /// Claims about people that it is told of, beside `sub`, such as `name` and `email`. Default:
+    /// all that the scope grants.
+    pub(super) claims: Option<Vec<String>>,
     /// Only people of these connectors may sign in to it: `local` and ids of directories.
     /// Default: all.
     connectors: Option<Vec<String>>,
     /// What `sub` is.
     pub(super) subject_type: SubjectType,
+    /// Whether the answer to a refresh holds an ID token. Default: true.
+    id_token_on_refresh: Option<bool>,
+    /// Whether it may use the device authorization grant (RFC 8628), for programs without a
+    /// browser. Default: true for a public client of kind `oidc`, else false.
+    pub(super) device_authorization: Option<bool>,
     /// Lifetime of access tokens and ID tokens, `30s` to `24h`. Default: `10m`, and `60s` for kind
     /// `gitlab`, which calls once.
     access_token_lifetime: Option<DurationText>,
@@ -66,12 +76,13 @@ pub(in crate::config) struct RawClient {
     /// Its sessions end after so long without use. Default: never.
     session_idle_timeout: Option<DurationText>,
     /// Where logout tokens are posted (OpenID Connect Back-Channel Logout), for kind `oidc`.
-    backchannel_logout_uri: Option<String>,
+    pub(super) backchannel_logout_uri: Option<String>,
     /// Where events are posted.
-    webhook: Option<RawWebhook>,
+    pub(super) webhook: Option<RawWebhook>,
     /// The API of the Mattermost server, for pushing account changes, for kind `gitlab`.
-    mattermost: Option<RawMattermost>,
-    /// Hosts behind the reverse proxy, for `forward-auth`. Not available in this version.
+    pub(super) mattermost: Option<RawMattermost>,
+    /// Hosts behind the reverse proxy, for `forward-auth`: `wiki.example.com`, or with a port that
+    /// is not 443.
     pub(super) hosts: Vec<String>,
 }
 
@@ -91,8 +102,12 @@ impl Default for RawClient {
             id_token_signed_response_alg: IdTokenAlgorithm::default(),
             scopes: None,
             groups: None,
+            allowed_groups: None,
+            claims: None,
             connectors: None,
             subject_type: SubjectType::default(),
+            id_token_on_refresh: None,
+            device_authorization: None,
             access_token_lifetime: None,
             refresh_token_lifetime: None,
             session_kind: SessionKind::default(),
@@ -107,6 +122,11 @@ impl Default for RawClient {
 }
 
 impl RawClient {
+    /// The hosts as written, for the checks of uniqueness.
+    pub(in crate::config) fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
     /// The id as written, for the checks of uniqueness.
     pub(in crate::config) fn id(&self) -> Option<&str> {
         self.id.as_deref()
@@ -119,8 +139,8 @@ impl RawClient {
         problems: &mut Problems,
     ) -> Client {
         let at = &at.clone().named(self.id.as_deref());
-        unavailable::refuse(&self, at, problems);
-        self.public |= self.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::None);
+        self.public |= self.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::None)
+            || self.kind == ClientKind::ForwardAuth;
         let id = problems.id(at, self.id.take()).unwrap_or_default();
         if let Some(name) = &self.name {
             problems.label(&at.key("name"), name);
@@ -136,6 +156,8 @@ impl RawClient {
             .mattermost
             .take()
             .and_then(|server| server.resolve(&at.key("mattermost"), problems));
+        protocol::check(&self, at, problems);
+        let jwks = protocol::jwks(&self, at, problems);
         let secret = self.secret(at, problems);
         let access = self.access_token_lifetime.as_ref().and_then(|text| {
             let at = at.key("access_token_lifetime");
@@ -163,7 +185,10 @@ impl RawClient {
             kind: self.kind,
             redirect_uris: self.redirect_uris,
             post_logout_redirect_uris: self.post_logout_redirect_uris,
+            public: self.public,
             secret,
+            jwks,
+            hosts: self.hosts,
             token_endpoint_auth_method: if self.public {
                 Some(TokenEndpointAuthMethod::None)
             } else {
@@ -172,6 +197,11 @@ impl RawClient {
             id_token_algorithm: self.id_token_signed_response_alg,
             scopes: self.scopes,
             groups: self.groups,
+            allowed_groups: self.allowed_groups,
+            claims: self.claims,
+            subject_type: self.subject_type,
+            id_token_on_refresh: self.id_token_on_refresh,
+            device_authorization: self.device_authorization,
             connectors: self.connectors,
             access_token_lifetime: access,
             refresh_token_lifetime: refresh,
@@ -188,9 +218,6 @@ impl RawClient {
         let redirects = at.key("redirect_uris");
         if self.kind.has_redirect_uris() && self.redirect_uris.is_empty() {
             problems.missing(&redirects, "list where browsers return to with a code");
-        }
-        if self.kind == ClientKind::ForwardAuth && self.hosts.is_empty() {
-            problems.missing(&at.key("hosts"), "list the hosts behind the reverse proxy");
         }
         problems.redirect_uris(&redirects, &self.redirect_uris, self.public);
         problems.redirect_uris(
@@ -270,9 +297,6 @@ impl RawClient {
         if let Some(uri) = &self.backchannel_logout_uri {
             problems.endpoint(&at.key("backchannel_logout_uri"), uri);
         }
-        if let Some(file) = &self.jwks_file {
-            problems.readable_file(&at.key("jwks_file"), file);
-        }
     }
 
     /// A public client has no secret; any other has one, and both agree with the method.
@@ -294,12 +318,17 @@ impl RawClient {
                 "make one with `openssl rand -base64 32`",
             );
         }
-        if self.public && given {
+        if self.kind == ClientKind::ForwardAuth && given {
+            problems.error(&at_secret, "is set, but a reverse proxy sends none", "remove it");
+        } else if self.public && given {
             problems.error(
                 &at_secret,
                 "is set, but a public client has none",
                 "remove it, or set public = false (and no method \"none\")",
             );
+        }
+        if method == Some(TokenEndpointAuthMethod::PrivateKeyJwt) && given {
+            problems.error(&at_secret, "is set beside private_key_jwt", "remove one of the two");
         }
         let method_is_wrong = match method {
             None | Some(TokenEndpointAuthMethod::None) => false,
@@ -312,9 +341,7 @@ impl RawClient {
                 "a public client has \"none\": remove one of the two",
             );
         }
-        let needs_secret = !self.public
-            && self.kind != ClientKind::ForwardAuth
-            && method != Some(TokenEndpointAuthMethod::PrivateKeyJwt);
+        let needs_secret = !self.public && method != Some(TokenEndpointAuthMethod::PrivateKeyJwt);
         if needs_secret && !given {
             problems.missing(
                 &at.key("secret_file"),

@@ -15,6 +15,7 @@ mod gitlab;
 mod introspect;
 mod key_cabinet;
 mod key_commands;
+mod outbox;
 mod redeem;
 mod refresh;
 mod revoke;
@@ -34,6 +35,7 @@ pub use client_commands::{ClientCommandError, ClientListing, ClientSource};
 pub use error::ProviderError;
 pub use gitlab::GitlabIdentity;
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
+pub use outbox::BackchannelTarget;
 
 use crate::audit::AuditRecord;
 use crate::clock::{Clock, Timestamp};

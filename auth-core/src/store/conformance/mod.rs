@@ -9,6 +9,7 @@
 mod accounts;
 mod across_nodes;
 mod audit;
+mod client_accounts;
 mod concurrency;
 mod factors;
 mod given;
@@ -18,6 +19,7 @@ mod keys;
 mod lifecycle;
 mod login_completion;
 mod logins;
+mod outbox;
 mod purge;
 mod purge_sessions;
 mod race;
@@ -55,8 +57,8 @@ struct RaceCase {
 /// Lists the cases of a file: `cases!(AREA, Case: one, two)` makes its `cases()`.
 macro_rules! cases {
     ($area:literal, $kind:ident: $($name:ident),+ $(,)?) => {
-        pub(super) fn cases() -> Vec<super::$kind> {
-            vec![$(super::$kind {
+        pub(in crate::store::conformance) fn cases() -> Vec<$crate::store::conformance::$kind> {
+            vec![$($crate::store::conformance::$kind {
                 name: concat!($area, "::", stringify!($name)),
                 run: |subject| Box::pin($name(subject)),
             }),+]
@@ -117,6 +119,8 @@ fn all_cases() -> Vec<Case> {
         throttle::cases(),
         replay::cases(),
         audit::cases(),
+        outbox::cases(),
+        client_accounts::cases(),
         purge::cases(),
         purge_sessions::cases(),
         lifecycle::cases(),
@@ -127,7 +131,15 @@ fn all_cases() -> Vec<Case> {
 }
 
 fn race_cases() -> Vec<RaceCase> {
-    [concurrency::cases(), interleaving::cases()].into_iter().flatten().collect()
+    [
+        concurrency::cases(),
+        interleaving::cases(),
+        outbox::races::cases(),
+        client_accounts::races::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Runs one case in a task of its own, so that its panic ends only this case.

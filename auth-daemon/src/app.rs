@@ -21,10 +21,12 @@ use auth_core::session::SessionLifetime;
 use auth_core::store::ThrottleRule;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::outbox::Targets;
 pub(crate) use keys::{StartRefused, inspect};
 
 /// What the site is called and who stands before it.
@@ -55,7 +57,15 @@ pub(crate) struct App {
     pub(crate) provider: Arc<Provider>,
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
+    pub(crate) targets: Arc<Targets>,
+    /// Turns true when the daemon is asked to end.
+    pub(crate) ending: watch::Receiver<bool>,
+    /// A permit for each stream of events.
+    pub(crate) streams: Arc<Semaphore>,
 }
+
+/// Streams of events at once.
+pub(crate) const STREAMS: usize = 64;
 
 /// Everything that is open: what `serve` serves and what the commands work on.
 pub(crate) struct Parts {
@@ -64,6 +74,9 @@ pub(crate) struct Parts {
     pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) targets: Arc<Targets>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
 }
 
 /// Opens store and key ring and builds the parts.
@@ -82,6 +95,7 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
         trusted_proxies: config.listen.trusted_proxies.clone(),
     };
     let settings = broker_settings(&config);
+    let targets = Arc::new(Targets::take(&mut config.clients)?);
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
     let connectors = connectors::connectors(config, &random).map_err(refused)?;
@@ -89,8 +103,13 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
     let broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
     let broker = Arc::new(broker);
-    let made =
-        Provider::new(Arc::clone(&store), clock, random, Arc::clone(&ring), provider_settings);
+    let made = Provider::new(
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        Arc::clone(&random),
+        Arc::clone(&ring),
+        provider_settings,
+    );
     let started = match made {
         Ok(provider) => {
             let provider = Arc::new(provider.with_recheck(Arc::clone(&broker) as _));
@@ -99,7 +118,9 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
         Err(error) => Err(error),
     };
     match started {
-        Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring }),
+        Ok(provider) => {
+            Ok(Parts { broker, provider, password_rules, site, ring, targets, clock, random })
+        }
         Err(error) => {
             store.close().await;
             Err(match error {

@@ -10,7 +10,6 @@ pub(crate) enum Exit {
     /// 1: failed.
     Failed,
     /// 2: finished, with conflicts or findings.
-    #[expect(dead_code, reason = "for commands that are not built yet")]
     Findings,
     /// 3: refused by a safety rule; nothing was changed.
     Refused,

@@ -23,6 +23,10 @@ enum Who {
     PersonByForm,
     /// A client with its credentials.
     Client,
+    /// A client of kind gitlab with its credentials in the form.
+    GitlabClient,
+    /// A client with its credentials, for a stream that does not end.
+    StreamingClient,
     /// Whoever holds an access token.
     Bearer,
     /// Whoever reaches the administration listener.
@@ -44,6 +48,10 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/account", Who::Person),
     ("GET", "/account/sessions", Who::Person),
     ("POST", "/account/sessions", Who::PersonByForm),
+    ("GET", "/oauth/authorize", Who::Anyone),
+    ("POST", "/oauth/token", Who::GitlabClient),
+    ("GET", "/api/v4/user", Who::Bearer),
+    ("GET", "/api/v1/events", Who::StreamingClient),
     ("GET", "/oauth2/authorize", Who::Anyone),
     ("POST", "/oauth2/authorize", Who::Anyone),
     ("GET", "/.well-known/openid-configuration", Who::Anyone),
@@ -101,7 +109,11 @@ fn every_route_stands_in_the_table() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
-    let daemon = site::start(site::daemon()).await?;
+    let gitlab = format!(
+        "[[client]]\nid = \"gitlab\"\nkind = \"gitlab\"\nsecret = \"{SECRET}\"\n\
+         redirect_uris = [\"https://chat.example.org/signup/gitlab/complete\"]\n"
+    );
+    let daemon = site::start(site::daemon().toml(&gitlab)).await?;
     let person = Browser::new()?;
     let page = site::attempt(&daemon, &person, "local", JANE, PASSWORD).await?.expect(303)?;
     person.follow(page, |_| false).await?.expect(200)?;
@@ -156,6 +168,28 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                     .basic_auth(CLIENT, Some(SECRET))
                     .form(form);
                 ensure!(stranger.send(request).await?.status != 401, "{row}");
+            }
+            Who::GitlabClient => {
+                ensure!(page.status == 401, "{row}");
+                for (id, secret, status) in [
+                    ("gitlab", "not the secret", 401),
+                    (CLIENT, SECRET, 400),
+                    ("gitlab", SECRET, 400),
+                ] {
+                    let fields = [("client_id", id), ("client_secret", secret), ("code", "x")];
+                    let answer = stranger.post(&url, &fields).await?;
+                    ensure!(answer.status == status, "{id}: {row}");
+                    let unauthorized = answer.body.contains("unauthorized_client");
+                    ensure!(unauthorized == (id == CLIENT), "{id}: {}", answer.describe());
+                }
+            }
+            Who::StreamingClient => {
+                ensure!(page.status == 401, "{row}");
+                for (secret, status) in [("not the secret", 401), (SECRET, 200)] {
+                    let request = stranger.request(verb.clone(), &url);
+                    let answer = request.basic_auth(CLIENT, Some(secret)).send().await?;
+                    ensure!(answer.status() == status, "{row}: {}", answer.status());
+                }
             }
             Who::Bearer => {
                 ensure!(page.status == 401, "{row}");

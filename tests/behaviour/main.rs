@@ -5,6 +5,7 @@ mod architecture;
 mod authorisation_table;
 mod browser_works;
 mod embedding;
+mod handoff_gitlab;
 mod login_ldap;
 mod login_password;
 mod oidc_provider;

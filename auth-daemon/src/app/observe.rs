@@ -26,6 +26,7 @@ impl App {
                 }
             }
         }
+        crate::outbox::observe(self.broker.store().as_ref(), self.broker.now()).await;
         match self.broker.store().count_sessions(self.broker.now()).await {
             Ok(counts) => {
                 for (kind, count) in counts {

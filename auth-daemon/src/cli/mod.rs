@@ -15,8 +15,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
-pub(crate) use accounts::{CreateUser, SessionCommand, UserCommand};
-pub(crate) use clients::{AddClient, ClaimsCommand, ClientCommand};
+pub(crate) use accounts::{CreateUser, ExportFormat, SessionCommand, UserCommand};
+pub(crate) use clients::{AddClient, ClaimsCommand, ClientCommand, Deliveries};
 pub(crate) use directory::{LdapCommand, SamlCommand, SyncCommand};
 pub(crate) use keys::{AuditCommand, KeyCommand, TokenCommand};
 

@@ -63,9 +63,13 @@ fn commands_of_the_contract() {
         "client add chat --redirect-uri https://chat.example.com/cb --json",
         "client rotate-secret chat --json",
         "client remove chat --dry-run",
-        "client check chat",
-        "client adopt chat --plan p.json",
-        "client adopt chat --apply p.json",
+        "client check --client chat --json",
+        "client adopt --client chat --plan p.json --include root --accept-unverified",
+        "client adopt --client chat --apply p.json --dry-run",
+        "client deliveries --json",
+        "client deliveries --client chat --retry",
+        "user create alice --numeric-id 7",
+        "user export --format mattermost --client chat",
         "claims preview --user alice --client chat",
         "key list --json",
         "key rotate --reseal --dry-run",
@@ -99,7 +103,7 @@ fn wrong_command_lines_are_usage_errors() {
         "ldap test",
         "ldap test --directory corp --password-stdin",
         "token create",
-        "client adopt chat",
+        "client adopt --client chat",
     ] {
         assert_eq!(parse(line).expect_err(line), Exit::Usage, "{line}");
     }

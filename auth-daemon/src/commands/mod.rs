@@ -1,7 +1,9 @@
 //! The commands: one module per group, one function that runs the group.
 
 mod audit;
+mod bulk;
 mod client;
+mod client_accounts;
 mod config;
 mod key;
 mod ldap;
@@ -23,6 +25,7 @@ use crate::app::{self, StartRefused};
 use crate::cli::{Cli, Command};
 use crate::config::{Config, Loaded};
 use crate::exit::Exit;
+use crate::outbox::Targets;
 use crate::output;
 
 /// What a command works on.
@@ -31,6 +34,7 @@ pub(crate) struct Context {
     pub(crate) provider: Arc<Provider>,
     pub(crate) password_rules: PasswordRules,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) targets: Arc<Targets>,
     pub(crate) origin: Origin,
 }
 
@@ -94,6 +98,7 @@ where
         provider: parts.provider,
         password_rules: parts.password_rules,
         ring: parts.ring,
+        targets: parts.targets,
         origin: app::command_line_origin(),
     };
     let outcome = command(&context).await;

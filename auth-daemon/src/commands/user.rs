@@ -9,8 +9,8 @@ use auth_core::secret::Secret;
 use auth_core::store::AccountPage;
 use serde_json::{Value, json};
 
-use super::{Context, not_available, with_context};
-use crate::cli::{CreateUser, UserCommand};
+use super::{Context, bulk, not_available, with_context};
+use crate::cli::{CreateUser, ExportFormat, UserCommand};
 use crate::exit::Exit;
 use crate::output;
 
@@ -23,8 +23,6 @@ pub(crate) async fn run(command: UserCommand, file: Option<&Path>) -> anyhow::Re
         UserCommand::Link { .. } => Ok(not_available("user link")),
         UserCommand::Unlink { .. } => Ok(not_available("user unlink")),
         UserCommand::Migrate { .. } => Ok(not_available("user migrate")),
-        UserCommand::Import { .. } => Ok(not_available("user import")),
-        UserCommand::Export { .. } => Ok(not_available("user export")),
         command => with_context(file, async |context| dispatch(command, context).await).await,
     }
 }
@@ -43,6 +41,13 @@ async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exi
         }
         UserCommand::ResetMfa { name, dry_run, json } => {
             reset_mfa(context, &name, dry_run, json).await
+        }
+        UserCommand::Export { format: ExportFormat::Mattermost, client, .. } => {
+            bulk::export(context, client.as_deref()).await
+        }
+        UserCommand::Export { format: ExportFormat::Json, .. } => list(context, true).await,
+        UserCommand::Import { file, dry_run, json } => {
+            bulk::import(context, &file, dry_run, json).await
         }
         _ => Ok(not_available("user")),
     }
@@ -103,6 +108,8 @@ async fn create(context: &Context, arguments: CreateUser) -> anyhow::Result<Exit
         roles: arguments.roles,
         groups: arguments.groups,
         password,
+        numeric_id: arguments.numeric_id,
+        ..NewLocalAccount::default()
     };
     let broker = &context.broker;
     let account =

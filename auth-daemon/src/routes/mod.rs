@@ -4,6 +4,7 @@ mod account;
 mod assets;
 mod authorize;
 mod content_policy;
+mod events;
 mod gitlab;
 mod health;
 mod login;
@@ -47,6 +48,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oauth2/revoke", post(provider::revoke))
         .route("/oauth/token", post(gitlab::token))
         .route("/api/v4/user", get(gitlab::user))
+        .route("/api/v1/events", get(events::stream))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/icon.svg", get(assets::icon));

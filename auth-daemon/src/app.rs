@@ -26,10 +26,12 @@ use auth_core::session::SessionLifetime;
 use auth_core::store::{Store, ThrottleRule};
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 use uuid::Uuid;
 
 use crate::config::{Config, Logo};
+use crate::outbox::Targets;
 pub(crate) use keys::{StartRefused, StorePlace, inspect};
 pub(crate) use synchronisation::SyncPlan;
 
@@ -78,7 +80,15 @@ pub(crate) struct App {
     pub(crate) syncs: Vec<SyncPlan>,
     /// When the daemon was started.
     pub(crate) started_at: Timestamp,
+    pub(crate) targets: Arc<Targets>,
+    /// Turns true when the daemon is asked to end.
+    pub(crate) ending: watch::Receiver<bool>,
+    /// A permit for each stream of events.
+    pub(crate) streams: Arc<Semaphore>,
 }
+
+/// Streams of events at once.
+pub(crate) const STREAMS: usize = 64;
 
 /// Everything that is open: what `serve` serves and what the commands work on.
 pub(crate) struct Parts {
@@ -88,6 +98,9 @@ pub(crate) struct Parts {
     pub(crate) site: Site,
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) syncs: Vec<SyncPlan>,
+    pub(crate) targets: Arc<Targets>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
 }
 
 /// Opens store and key ring and builds the parts.
@@ -131,6 +144,7 @@ struct Prepared {
     provider_settings: ProviderSettings,
     passkeys: Option<Passkeys>,
     syncs: Vec<SyncPlan>,
+    targets: Arc<Targets>,
     connectors: Connectors,
 }
 
@@ -145,6 +159,7 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
     let settings = broker_settings(&config);
     let passkeys = connectors::passkeys(&config).map_err(refused)?;
     let syncs = synchronisation::plans(&config);
+    let targets = Arc::new(Targets::take(&mut config.clients)?);
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
     let connectors = connectors::connectors(config, random).map_err(refused)?;
@@ -155,6 +170,7 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
         provider_settings,
         passkeys,
         syncs,
+        targets,
         connectors,
     })
 }
@@ -172,6 +188,7 @@ async fn assemble(
         provider_settings,
         passkeys,
         syncs,
+        targets,
         connectors,
     } = prepared;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -181,7 +198,13 @@ async fn assemble(
         broker = broker.with_passkeys(passkeys);
     }
     let broker = Arc::new(broker);
-    let made = Provider::new(store, clock, random, Arc::clone(&ring), provider_settings);
+    let made = Provider::new(
+        store,
+        Arc::clone(&clock),
+        Arc::clone(&random),
+        Arc::clone(&ring),
+        provider_settings,
+    );
     let started = match made {
         Ok(provider) => {
             let provider = Arc::new(provider.with_recheck(Arc::clone(&broker) as _));
@@ -190,7 +213,17 @@ async fn assemble(
         Err(error) => Err(error),
     };
     match started {
-        Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring, syncs }),
+        Ok(provider) => Ok(Parts {
+            broker,
+            provider,
+            password_rules,
+            site,
+            ring,
+            syncs,
+            targets,
+            clock,
+            random,
+        }),
         Err(error @ (ProviderError::ClientTwice { .. } | ProviderError::Issuer(_))) => {
             Err(refused(error.into()))
         }

@@ -29,6 +29,10 @@ enum Who {
     ChatServer,
     /// A reverse proxy that the configuration lists; nobody is by default.
     ListedProxy,
+    /// A client of kind gitlab with its credentials in the form.
+    GitlabClient,
+    /// A client with its credentials, for a stream that does not end.
+    StreamingClient,
     /// Whoever holds an access token.
     Bearer,
     /// Whoever reaches the administration listener.
@@ -70,6 +74,10 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/account/identities", Who::PersonByForm),
     ("GET", "/oidc/{connection}/callback", Who::Provider),
     ("POST", "/oidc/{connection}/backchannel-logout", Who::Provider),
+    ("GET", "/oauth/authorize", Who::Anyone),
+    ("POST", "/oauth/token", Who::GitlabClient),
+    ("GET", "/api/v4/user", Who::Bearer),
+    ("GET", "/api/v1/events", Who::StreamingClient),
     ("GET", "/oauth2/authorize", Who::Anyone),
     ("POST", "/oauth2/authorize", Who::Anyone),
     ("GET", "/device", Who::Anyone),
@@ -148,6 +156,10 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
         .toml(&format!(
             "[[client]]\nid = \"{PLAIN}\"\nkind = \"session-api\"\nsecret = \"{SECRET}\"\n\
              redirect_uris = [\"http://127.0.0.1:9/plain\"]\n"
+        ))
+        .toml(&format!(
+            "[[client]]\nid = \"gitlab\"\nkind = \"gitlab\"\nsecret = \"{SECRET}\"\n\
+             redirect_uris = [\"https://chat.example.org/signup/gitlab/complete\"]\n"
         ))
         .toml(
             "[[client]]\nid = \"wiki\"\nkind = \"forward-auth\"\nhosts = [\"wiki.example.com\"]\n",
@@ -261,6 +273,28 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                 ensure!(page.status == 401 || page.status == 404, "{row}: {}", page.describe());
                 ensure!(page.headers.get("location").is_none(), "{row}");
                 ensure!(page.headers.get("remote-user").is_none(), "{row}");
+            }
+            Who::GitlabClient => {
+                ensure!(page.status == 401, "{row}");
+                for (id, secret, status) in [
+                    ("gitlab", "not the secret", 401),
+                    (CLIENT, SECRET, 400),
+                    ("gitlab", SECRET, 400),
+                ] {
+                    let fields = [("client_id", id), ("client_secret", secret), ("code", "x")];
+                    let answer = stranger.post(&url, &fields).await?;
+                    ensure!(answer.status == status, "{id}: {row}");
+                    let unauthorized = answer.body.contains("unauthorized_client");
+                    ensure!(unauthorized == (id == CLIENT), "{id}: {}", answer.describe());
+                }
+            }
+            Who::StreamingClient => {
+                ensure!(page.status == 401, "{row}");
+                for (secret, status) in [("not the secret", 401), (SECRET, 200)] {
+                    let request = stranger.request(verb.clone(), &url);
+                    let answer = request.basic_auth(CLIENT, Some(secret)).send().await?;
+                    ensure!(answer.status() == status, "{row}: {}", answer.status());
+                }
             }
             Who::Bearer => {
                 ensure!(page.status == 401, "{row}");

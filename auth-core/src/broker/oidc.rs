@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::redirect::Away;
 use super::devices::Device;
+use super::redirect::Away;
 use super::sign_in::At;
 use super::upstream::{hint_context, hint_row};
 use super::{Broker, BrokerError, Step};

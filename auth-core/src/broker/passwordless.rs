@@ -5,10 +5,10 @@
 //! not come back by a passkey. An account that only an upstream identity provider vouches for
 //! cannot be asked about, and signs in there.
 
+use super::directory_facts::DirectoryFacts;
 use super::first_factor::Refused;
 use super::provider::RecheckVerdict;
 use super::second_factor::Judged;
-use super::directory_facts::DirectoryFacts;
 use super::sign_in::At;
 use super::{Broker, BrokerError, Step};
 use crate::account::with_roles;

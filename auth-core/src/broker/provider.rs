@@ -19,6 +19,7 @@ mod introspect;
 mod key_cabinet;
 mod key_commands;
 mod logout;
+mod outbox;
 mod preview;
 mod pushed_request;
 mod redeem;
@@ -44,8 +45,9 @@ pub use error::ProviderError;
 pub use forward_auth::{ForwardAuthAnswer, ForwardAuthSession};
 pub use gitlab::GitlabIdentity;
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
-pub use session_api::{ExchangedSession, SessionApiError};
+pub use outbox::BackchannelTarget;
 pub use preview::ClaimsPreview;
+pub use session_api::{ExchangedSession, SessionApiError};
 
 use crate::audit::AuditRecord;
 use crate::clock::{Clock, Timestamp};

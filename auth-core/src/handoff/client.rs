@@ -280,6 +280,22 @@ impl Client {
             other => credentials.judge(other).map(|()| None),
         }
     }
+
+    /// Judges what a caller presented as this client at an API for clients, which takes a secret
+    /// by header whatever the way to the token endpoint is. A public client has no secret, so
+    /// nobody can prove to be it.
+    ///
+    /// # Errors
+    /// Says for the audit trail why it is not this client.
+    pub fn authenticate_for_api(
+        &self,
+        credentials: &ClientCredentials,
+    ) -> Result<(), AuthenticationFailure> {
+        match &self.authentication {
+            ClientAuthentication::Public => Err(AuthenticationFailure::MissingSecret),
+            ClientAuthentication::Secret { secret, .. } => credentials.judge_secret(secret),
+        }
+    }
 }
 
 #[cfg(test)]

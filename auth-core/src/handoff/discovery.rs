@@ -62,6 +62,10 @@ pub struct OAuthMetadata {
     pub authorization_response_iss_parameter_supported: bool,
     /// OpenID Connect Prompt Create 1.0 section 4.2: all values of `prompt` that are understood.
     pub prompt_values_supported: Vec<String>,
+    /// OpenID Connect Back-Channel Logout 1.0 section 2.1.
+    pub backchannel_logout_supported: bool,
+    /// Whether logout tokens carry `sid`.
+    pub backchannel_logout_session_supported: bool,
 }
 
 impl AdditionalProviderMetadata for OAuthMetadata {}
@@ -108,6 +112,8 @@ pub fn metadata(issuer: &Issuer) -> Result<BrokerMetadata, ParseError> {
         prompt_values_supported: ["none", "login", "consent", "select_account"]
             .map(str::to_owned)
             .to_vec(),
+        backchannel_logout_supported: true,
+        backchannel_logout_session_supported: true,
     };
     let acr_values = AuthenticationContext::ALL
         .map(|class| AuthenticationContextClass::new(class.as_str().to_owned()));

@@ -29,6 +29,7 @@ impl App {
         for plan in &self.syncs {
             self.observe_sync(plan).await;
         }
+        crate::outbox::observe(self.broker.store().as_ref(), self.broker.now()).await;
         match self.broker.store().count_sessions(self.broker.now()).await {
             Ok(counts) => {
                 for (kind, count) in counts {

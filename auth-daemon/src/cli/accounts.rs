@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 /// `user …`
 #[derive(Debug, Subcommand)]
@@ -117,9 +117,10 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make accounts from a file.
+    /// Make accounts from the lines of Mattermost's bulk import; those that are there already stay
+    /// as they are. Nothing is made when a line is wrong.
     Import {
-        /// The file.
+        /// The file; `-` for standard input.
         file: PathBuf,
         /// Only say what would be done.
         #[arg(long)]
@@ -130,10 +131,25 @@ pub(crate) enum UserCommand {
     },
     /// Write accounts to standard output.
     Export {
+        /// `json`, or `mattermost`: lines for its bulk import.
+        #[arg(long, value_enum, value_name = "FORMAT", default_value = "json")]
+        format: ExportFormat,
+        /// With `mattermost`: use the user names that people have at this client.
+        #[arg(long, value_name = "ID")]
+        client: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `user export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// The objects of `user list --json`.
+    Json,
+    /// Lines for Mattermost's bulk import.
+    Mattermost,
 }
 
 /// `user create …`
@@ -165,6 +181,9 @@ pub(crate) struct CreateUser {
     /// Group; may be repeated.
     #[arg(long = "group", value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
+    /// Number for clients of kind gitlab; for a site that moves here. Default: the next one.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) numeric_id: Option<i64>,
     /// Read the password from standard input instead of asking for it.
     #[arg(long)]
     pub(crate) password_stdin: bool,

@@ -16,9 +16,9 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
 pub(crate) use accounts::{
-    CreateUser, IdentityArgument, MigrateUsers, SessionCommand, UserCommand,
+    CreateUser, ExportFormat, IdentityArgument, MigrateUsers, SessionCommand, UserCommand,
 };
-pub(crate) use clients::{AddClient, ClaimsCommand, ClientCommand};
+pub(crate) use clients::{AddClient, ClaimsCommand, ClientCommand, Deliveries};
 pub(crate) use directory::{LdapCommand, ReadArguments, SamlCommand, SyncCommand};
 pub(crate) use keys::{AuditCommand, KeyCommand, TokenCommand};
 

@@ -1,8 +1,10 @@
 //! The commands: one module per group, one function that runs the group.
 
 mod audit;
+mod bulk;
 mod claims;
 mod client;
+mod client_accounts;
 mod config;
 mod identity;
 mod key;
@@ -29,6 +31,7 @@ use crate::app::{self, StartRefused, SyncPlan};
 use crate::cli::{Cli, Command};
 use crate::config::{Config, Loaded};
 use crate::exit::Exit;
+use crate::outbox::Targets;
 use crate::output;
 
 /// What a command works on.
@@ -37,6 +40,7 @@ pub(crate) struct Context {
     pub(crate) provider: Arc<Provider>,
     pub(crate) password_rules: PasswordRules,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) targets: Arc<Targets>,
     pub(crate) origin: Origin,
     pub(crate) syncs: Vec<SyncPlan>,
 }
@@ -101,6 +105,7 @@ where
         provider: parts.provider,
         password_rules: parts.password_rules,
         ring: parts.ring,
+        targets: parts.targets,
         origin: app::command_line_origin(),
         syncs: parts.syncs,
     };

@@ -11,8 +11,8 @@ use auth_core::secret::Secret;
 use auth_core::store::AccountPage;
 use serde_json::{Value, json};
 
-use super::{Context, identity, migrate, not_available, with_context};
-use crate::cli::{CreateUser, UserCommand};
+use super::{Context, bulk, identity, migrate, not_available, with_context};
+use crate::cli::{CreateUser, ExportFormat, UserCommand};
 use crate::exit::Exit;
 use crate::output;
 
@@ -22,8 +22,6 @@ const PAGE: usize = 500;
 /// Runs `user …`.
 pub(crate) async fn run(command: UserCommand, file: Option<&Path>) -> anyhow::Result<Exit> {
     match command {
-        UserCommand::Import { .. } => Ok(not_available("user import")),
-        UserCommand::Export { .. } => Ok(not_available("user export")),
         command => with_context(file, async |context| dispatch(command, context).await).await,
     }
 }
@@ -56,6 +54,13 @@ async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exi
             identity::merge(context, &from, &into, dry_run, json).await
         }
         UserCommand::Migrate(arguments) => migrate::run(context, arguments).await,
+        UserCommand::Export { format: ExportFormat::Mattermost, client, .. } => {
+            bulk::export(context, client.as_deref()).await
+        }
+        UserCommand::Export { format: ExportFormat::Json, .. } => list(context, true).await,
+        UserCommand::Import { file, dry_run, json } => {
+            bulk::import(context, &file, dry_run, json).await
+        }
         _ => Ok(not_available("user")),
     }
 }
@@ -116,6 +121,8 @@ async fn create(context: &Context, arguments: CreateUser) -> anyhow::Result<Exit
         roles: arguments.roles,
         groups: arguments.groups,
         password,
+        numeric_id: arguments.numeric_id,
+        ..NewLocalAccount::default()
     };
     let broker = &context.broker;
     let account =

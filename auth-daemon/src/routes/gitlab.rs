@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::provider::{authorization, bearer, failure, grant_label, json};
 use crate::app::App;
 use crate::extract::origin::RequestOrigin;
+use crate::mattermost::sign_in;
 
 /// `POST /oauth/token`. Mattermost takes nothing but 200 for a good answer.
 pub(super) async fn token(
@@ -34,7 +35,11 @@ pub(super) async fn user(
     headers: HeaderMap,
 ) -> Response {
     match app.provider.gitlab_identity(bearer(&headers), &origin).await {
-        Ok(identity) => json(StatusCode::OK, identity.user().to_string()),
+        Ok(identity) => {
+            let (store, now) = (app.broker.store(), app.broker.now());
+            sign_in::prepare(store.as_ref(), &app.targets, &identity, &origin, now).await;
+            json(StatusCode::OK, identity.user().to_string())
+        }
         Err(error) => failure(&error),
     }
 }

@@ -5,6 +5,7 @@ mod assets;
 mod authorize;
 mod content_policy;
 mod device;
+mod events;
 mod forward_auth;
 mod gitlab;
 mod health;
@@ -85,6 +86,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/forward-auth", get(forward_auth::verify))
         .route("/forward-auth/login", get(forward_auth::login))
         .route("/.auth/callback", get(forward_auth::callback))
+        .route("/api/v1/events", get(events::stream))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/passkey.js", get(assets::passkey))

@@ -1,5 +1,5 @@
-//! The programs around a test, one file each: the daemon, a browser by HTTP, Chromium, and the
-//! relying party's side of OpenID Connect. A program is ready when a condition says so (a line in
+//! The programs around a test, one file each: the daemon, a browser by HTTP, Chromium, the relying
+//! party's side of OpenID Connect, a Mattermost server, a receiver of posts. A program is ready when a condition says so (a line in
 //! its log, a port that answers), never after a pause.
 
 pub mod browser;
@@ -10,12 +10,14 @@ pub mod fake_dns;
 pub mod fake_ldap;
 pub mod html;
 pub mod http;
+pub mod mattermost;
 pub mod nginx;
 pub mod oidc;
 pub mod packages;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod receiver;
 mod run_program;
 pub mod samba;
 pub mod script;

@@ -14,6 +14,35 @@ use crate::handoff::parameters::Parameters;
 use crate::handoff::session_api;
 
 impl Provider {
+    /// The client that sent a request to an API for clients, by HTTP Basic.
+    ///
+    /// # Errors
+    /// `invalid_client`.
+    pub async fn authenticate_for_api(
+        &self,
+        authorization: Option<&str>,
+        origin: &Origin,
+    ) -> Result<Arc<Client>, OAuthError> {
+        let now = self.clock.now();
+        let form = Parameters::new(&[]);
+        let header = authorization.ok_or(OAuthError::invalid_client(true))?;
+        let credentials = ClientCredentials::read(Some(header), &form)?;
+        let Some(client) = self.find_client(credentials.id()).await? else {
+            AuditRecord::new(now, "client.authentication_refused")
+                .refused("client_unknown")
+                .from_request(origin)
+                .log();
+            return Err(credentials.refusal());
+        };
+        match client.authenticate_for_api(&credentials) {
+            Ok(()) => Ok(client),
+            Err(failure) => {
+                self.refuse_client(&client, failure.as_str(), origin, now).await;
+                Err(credentials.refusal())
+            }
+        }
+    }
+
     /// The client that sent this request.
     ///
     /// A wrong secret of a known client goes into the audit trail; an unknown id, which anybody

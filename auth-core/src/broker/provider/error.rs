@@ -38,6 +38,9 @@ pub enum ProviderError {
     /// A client's settings are wrong.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A logout token could not be made.
+    #[error("the logout token could not be signed: {0}")]
+    LogoutToken(String),
     /// A stored client cannot be read.
     #[error("stored client {id:?}: {problem}")]
     StoredClient {

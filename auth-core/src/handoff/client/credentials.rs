@@ -158,6 +158,23 @@ impl ClientCredentials {
         OAuthError::invalid_client(self.by_header)
     }
 
+    /// Judges the secret alone, of a header.
+    pub(super) fn judge_secret(&self, expected: &Secret) -> Result<(), AuthenticationFailure> {
+        if self.secret.is_none() && self.verbatim.is_none() {
+            return Err(AuthenticationFailure::MissingSecret);
+        }
+        // No short cut: both comparisons always run.
+        let secret_is_right = [&self.secret, &self.verbatim]
+            .into_iter()
+            .flatten()
+            .fold(false, |right, secret| right | expected.matches(secret.expose()));
+        match (secret_is_right, self.by_header) {
+            (true, true) => Ok(()),
+            (true, false) => Err(AuthenticationFailure::WrongMethod),
+            (false, _) => Err(AuthenticationFailure::WrongSecret),
+        }
+    }
+
     pub(super) fn judge(
         &self,
         authentication: &ClientAuthentication,

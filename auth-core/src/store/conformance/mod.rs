@@ -9,6 +9,7 @@
 mod accounts;
 mod across_nodes;
 mod audit;
+mod client_accounts;
 mod concurrency;
 mod connector_identities;
 mod devices;
@@ -24,6 +25,7 @@ mod lifecycle;
 mod linking;
 mod login_completion;
 mod logins;
+mod outbox;
 mod passkeys;
 mod purge;
 mod purge_sessions;
@@ -68,8 +70,8 @@ struct RaceCase {
 /// Lists the cases of a file: `cases!(AREA, Case: one, two)` makes its `cases()`.
 macro_rules! cases {
     ($area:literal, $kind:ident: $($name:ident),+ $(,)?) => {
-        pub(super) fn cases() -> Vec<super::$kind> {
-            vec![$(super::$kind {
+        pub(in crate::store::conformance) fn cases() -> Vec<$crate::store::conformance::$kind> {
+            vec![$($crate::store::conformance::$kind {
                 name: concat!($area, "::", stringify!($name)),
                 run: |subject| Box::pin($name(subject)),
             }),+]
@@ -138,6 +140,8 @@ fn all_cases() -> Vec<Case> {
         grants::cases(),
         saml::cases(),
         audit::cases(),
+        outbox::cases(),
+        client_accounts::cases(),
         purge::cases(),
         purge_sessions::cases(),
         sync::cases(),
@@ -156,10 +160,12 @@ fn race_cases() -> Vec<RaceCase> {
         factor_races::cases(),
         saml_races::cases(),
         sync_race::cases(),
+        outbox::races::cases(),
+        client_accounts::races::cases(),
     ]
-        .into_iter()
-        .flatten()
-        .collect()
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Runs one case in a task of its own, so that its panic ends only this case.

@@ -35,8 +35,7 @@ use super::{
     ClientRecord, CodeRecord, CookieRecord, DeviceGrantRecord, DeviceRecord, EnrolmentRecord,
     FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, PostponementRecord,
     PushedRequestRecord, SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord,
-    SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark,
-    UpstreamSessionRecord,
+    SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark, UpstreamSessionRecord,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use auth_core::audit::AuditRecord;
 use auth_core::clock::{Clock as _, SystemClock};
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 
 use super::Serving;
-use crate::app::{self, StorePlace};
+use crate::app::{self, Parts, StorePlace};
 use crate::config::{Config, Loaded};
 
 /// What only a restart changes.
@@ -50,14 +51,22 @@ impl Fixed {
     }
 }
 
-/// Reloads at every SIGHUP. Never ends by itself.
+/// Reloads at every SIGHUP until the end begins; gives back what is served then.
 pub(super) async fn at_hangup(
     mut hangups: Signal,
     path: PathBuf,
     fixed: Fixed,
     mut serving: Serving,
-) {
-    while hangups.recv().await.is_some() {
+    mut ending: watch::Receiver<bool>,
+) -> Serving {
+    loop {
+        tokio::select! {
+            _ = ending.wait_for(|ending| *ending) => {
+                serving.work.begin_to_stop();
+                return serving;
+            }
+            Some(()) = hangups.recv() => {}
+        }
         let event = match reload(&path, &fixed, &mut serving).await {
             Ok(()) => {
                 tracing::info!(event = "config.reloaded", file = %path.display(), "configuration reloaded");
@@ -92,9 +101,16 @@ async fn reload(path: &Path, fixed: &Fixed, serving: &mut Serving) -> Result<(),
     for warning in &warnings {
         tracing::warn!(event = "config.warning", warning = %warning, "configuration");
     }
-    let parts = app::reopen(config, Arc::clone(&serving.store), Arc::clone(&serving.ring))
-        .await
-        .map_err(|error| format!("{error:#}"))?;
-    serving.replace(parts);
+    let parts = reopen(config, serving).await.map_err(|error| format!("{error:#}"))?;
+    serving.replace(parts).await;
     Ok(())
+}
+
+async fn reopen(mut config: Config, serving: &Serving) -> anyhow::Result<Parts> {
+    app::saml::refuse_errors(&config)?;
+    let connections = std::mem::take(&mut config.saml);
+    let (store, ring) = (Arc::clone(&serving.store), Arc::clone(&serving.ring));
+    let cabinet = app::saml::cabinet(Arc::clone(&store), Arc::clone(&ring));
+    app::saml::prepare(&connections, &config.public_url, &cabinet).await?;
+    app::reopen(config, store, ring).await
 }

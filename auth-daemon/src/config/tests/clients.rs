@@ -23,7 +23,7 @@ fn defaults() {
     let client = config.clients.first().unwrap();
     assert_eq!(client.name, "chat");
     assert_eq!(client.id_token_algorithm, IdTokenAlgorithm::Rs256);
-    assert_eq!(client.access_token_lifetime, Duration::from_secs(600));
+    assert_eq!(client.access_token_lifetime, None, "by its kind");
     assert!(client.secret.as_ref().unwrap().matches("0123456789abcdef"));
     assert!(client.connectors.is_none() && client.scopes.is_none() && !client.public);
 }
@@ -126,23 +126,66 @@ fn lifetimes() {
 }
 
 #[test]
-fn what_this_version_does_not_act_upon_is_refused() {
-    let unavailable = |keys: &str, key: &str| {
-        let expected = format!("{key} (chat): is not available in this version");
-        check_keys(&format!("{SECRET}{keys}"), &[&expected]);
-    };
-    unavailable("backchannel_logout_uri = \"https://a/\"", "backchannel_logout_uri");
-    unavailable("webhook = { url = \"https://a/\", secret = \"x\" }", "webhook");
-    unavailable("mattermost = { url = \"https://a/\", token = \"x\" }", "mattermost");
+fn deliveries_of_a_client() {
+    let long = "0123456789abcdefghijklmnop";
+    let text = format!(
+        "{CHAT}{SECRET}backchannel_logout_uri = \"https://a/\"\n\
+         webhook = {{ url = \"https://a/hook\", secret = \"{long}\" }}"
+    );
+    let config = config(&text);
+    let client = &config.clients[0];
+    assert_eq!(client.backchannel_logout_uri.as_deref(), Some("https://a/"));
+    assert_eq!(client.webhook.as_ref().unwrap().url.as_str(), "https://a/hook");
     check_keys(
-        &format!("{SECRET}kind = \"gitlab\""),
-        &["kind (chat): clients of kind \"gitlab\" are not available"],
+        &format!("{SECRET}webhook = {{ secret = \"{long}\" }}"),
+        &["webhook.url (chat): is missing"],
     );
     check_keys(
-        &format!("{SECRET}webhook = {{ secret = \"x\" }}"),
-        &["webhook (chat): is not available", "webhook.url (chat): is missing"],
+        &format!("{SECRET}webhook = {{ url = \"http://a/\" }}"),
+        &["webhook.url (chat): is no https URL", "webhook.secret_file (chat): is missing"],
     );
-    check_keys(&format!("{SECRET}subject_type = \"public\""), &[]);
+    check_keys(
+        &format!("{SECRET}backchannel_logout_uri = \"http://a/\""),
+        &["backchannel_logout_uri (chat): is no https URL"],
+    );
+    check_keys(
+        &format!("{SECRET}mattermost = {{ url = \"https://a/\", token = \"x\" }}"),
+        &["mattermost (chat): is for clients of kind \"gitlab\""],
+    );
+}
+
+#[test]
+fn clients_of_kind_gitlab() {
+    let keys = |keys: &str| format!("{SECRET}kind = \"gitlab\"\n{keys}");
+    let text = format!(
+        "{CHAT}{}\n[client.mattermost]\nurl = \"https://chat.example.com/sub\"\ntoken = \"t\"\n\
+         [[client.mattermost.membership]]\ngroup = \"cn=staff\"\nteam = \"main\"\n\
+         channels = [\"dev\"]\n",
+        keys("")
+    );
+    let config = config(&text);
+    let server = config.clients[0].mattermost.as_ref().unwrap();
+    assert!(server.create_accounts);
+    assert_eq!(server.memberships[0].channels, ["dev"]);
+    for key in [
+        "token_endpoint_auth_method = \"client_secret_basic\"",
+        "scopes = [\"openid\"]",
+        "backchannel_logout_uri = \"https://a/\"",
+    ] {
+        let name = key.split(' ').next().unwrap();
+        check_keys(&keys(key), &[&format!("{name} (chat): does not go with kind \"gitlab\"")]);
+    }
+    check_keys(
+        &keys("mattermost = { url = \"https://a/\" }"),
+        &["mattermost.token_file (chat): is missing"],
+    );
+    check_keys(
+        &keys(
+            "mattermost = { url = \"https://a/\", token = \"t\", \
+             membership = [{ group = \"g\", team = \"a/../b\" }] }",
+        ),
+        &["mattermost.membership[0].team (chat): is no name of a team"],
+    );
 }
 
 #[test]

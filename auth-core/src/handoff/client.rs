@@ -294,6 +294,7 @@ impl Client {
         match &self.authentication {
             ClientAuthentication::Public => Err(AuthenticationFailure::MissingSecret),
             ClientAuthentication::Secret { secret, .. } => credentials.judge_secret(secret),
+            _ => Err(AuthenticationFailure::WrongMethod),
         }
     }
 }

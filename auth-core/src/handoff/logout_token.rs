@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openidconnect::PrivateSigningKey as _;
+use openidconnect::{PrivateSigningKey as _, SubjectIdentifier};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::claims;
 use super::issuer::Issuer;
 use super::signing_key::SigningKey;
 use crate::clock::Timestamp;
-use crate::store::{AccountId, SessionId};
+use crate::store::SessionId;
 
 /// How long a token is good; it is made anew for each attempt. Section 4 recommends two minutes.
 const LIFETIME: Duration = Duration::from_secs(120);
@@ -27,8 +26,8 @@ pub struct LogoutTokenContent<'a> {
     pub issuer: &'a Issuer,
     /// To which client.
     pub client: &'a str,
-    /// Whose session ended.
-    pub account: AccountId,
+    /// Whose session ended, as the client knows them.
+    pub subject: &'a SubjectIdentifier,
     /// Which.
     pub session: SessionId,
     /// Id of this token: that of the event.
@@ -54,7 +53,7 @@ impl LogoutTokenContent<'_> {
             "exp": (now + LIFETIME).seconds(),
             "jti": self.id,
             "events": { EVENT: {} },
-            "sub": claims::subject(self.account),
+            "sub": self.subject,
             "sid": self.session,
         });
         let encode = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -71,6 +70,8 @@ mod tests {
 
     use super::*;
     use crate::handoff::signing_key::SigningAlgorithm;
+    use crate::handoff::subject;
+    use crate::store::AccountId;
 
     #[test]
     fn it_says_what_the_specification_wants_and_no_nonce() {
@@ -81,7 +82,7 @@ mod tests {
             let content = LogoutTokenContent {
                 issuer: &issuer,
                 client: "chat",
-                account: AccountId(Uuid::from_u128(42)),
+                subject: &subject::public(AccountId(Uuid::from_u128(42))),
                 session: SessionId(Uuid::from_u128(9)),
                 id: "abc",
             };

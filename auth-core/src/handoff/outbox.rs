@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::claims;
+use super::subject;
 use crate::clock::Timestamp;
 use crate::store::{NewDelivery, OutboxEventKind, OutboxEventRecord};
 
@@ -102,7 +102,7 @@ pub fn fan_out(
 ) -> Result<Vec<NewDelivery>, serde_json::Error> {
     let body = serde_json::to_string(event)?;
     let wanting = destinations.iter().filter(|destination| destination.wants(event));
-    Ok(wanting.map(|to| delivery(to, &subject(event), body.clone(), now)).collect())
+    Ok(wanting.map(|to| delivery(to, &order_of(event), body.clone(), now)).collect())
 }
 
 /// A delivery that is due now.
@@ -121,7 +121,7 @@ pub fn delivery(to: &Destination, subject: &str, body: String, now: Timestamp) -
 }
 
 /// What keeps its order: the person, or everybody.
-fn subject(event: &OutboxEventRecord) -> String {
+fn order_of(event: &OutboxEventRecord) -> String {
     event.account.map_or_else(|| "*".to_owned(), |account| account.to_string())
 }
 
@@ -130,7 +130,7 @@ fn subject(event: &OutboxEventRecord) -> String {
 pub fn told(event: &OutboxEventRecord) -> Value {
     let mut about = serde_json::Map::new();
     if let Some(account) = event.account {
-        about.insert("account".to_owned(), json!(claims::subject(account)));
+        about.insert("account".to_owned(), json!(subject::public(account)));
     }
     if let Some(numeric_id) = event.numeric_id {
         about.insert("numeric_id".to_owned(), json!(numeric_id));

@@ -57,7 +57,7 @@ async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exi
         UserCommand::Export { format: ExportFormat::Mattermost, client, .. } => {
             bulk::export(context, client.as_deref()).await
         }
-        UserCommand::Export { format: ExportFormat::Json, .. } => list(context, true).await,
+        UserCommand::Export { format: ExportFormat::Json, .. } => list(context, false, true).await,
         UserCommand::Import { file, dry_run, json } => {
             bulk::import(context, &file, dry_run, json).await
         }

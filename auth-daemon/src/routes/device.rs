@@ -84,7 +84,7 @@ pub(super) async fn answer(
             return Err(PublicError::TooManyRequests(wait));
         }
     };
-    if let Some(step_up) = step_up(&app, &prompt, &signed_in.session, &origin) {
+    if let Some(step_up) = step_up(&app, &prompt, &signed_in.session, &origin).await? {
         return login::begin(&app, step_up, None, &browser, &origin).await;
     }
     let approve = match input.decision.as_deref() {
@@ -119,18 +119,18 @@ fn plain() -> LoginRequest {
 }
 
 /// The login that is missing where the policy asks for a second factor at this client.
-fn step_up(
+async fn step_up(
     app: &App,
     prompt: &DevicePrompt,
     session: &Session,
     origin: &Origin,
-) -> Option<LoginRequest> {
+) -> Result<Option<LoginRequest>, PublicError> {
     let client = &prompt.client;
-    let demanded = app.broker.demanded_context(session, client.id(), origin);
+    let demanded = app.broker.demanded_context(session, client.id(), None, origin).await?;
     if AuthenticationContext::of_session(&session.record().acr) >= demanded {
-        return None;
+        return Ok(None);
     }
-    Some(LoginRequest {
+    Ok(Some(LoginRequest {
         continuation: Some(continuation(&prompt.user_code)),
         client: Some(client.id().to_owned()),
         client_name: client.settings().name.clone(),
@@ -139,7 +139,7 @@ fn step_up(
         fresh: true,
         account: Some(session.account().id),
         ..plain()
-    })
+    }))
 }
 
 fn form(signed_in: &SignedIn, typed: &str, notice: Option<&'static str>) -> Response {

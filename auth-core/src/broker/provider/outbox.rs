@@ -58,10 +58,11 @@ impl Provider {
         let Some(client) = self.find_client(client).await? else { return Ok(None) };
         let now = self.clock.now();
         let key = self.signer(client.id_token_algorithm(), now).await?;
+        let subject = self.subject(&client, account).await?;
         let content = LogoutTokenContent {
             issuer: &self.issuer,
             client: client.id(),
-            account,
+            subject: &subject,
             session,
             id: &event.id,
         };

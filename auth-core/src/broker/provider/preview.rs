@@ -27,7 +27,9 @@ impl Provider {
     ) -> Result<Option<ClaimsPreview>, ProviderError> {
         let Some(client) = self.find_client(client).await? else { return Ok(None) };
         let scope = client.narrow_scope(&Scope::of_stored(&SUPPORTED.join(" ")));
-        let claims = claims::userinfo(account, &client, &scope);
+        let more = self.store.claims(account.id).await?;
+        let subject = self.subject(&client, account.id).await?;
+        let claims = claims::userinfo(account, &subject, &more, &client, &scope);
         Ok(Some(ClaimsPreview { scope, claims }))
     }
 }

@@ -11,8 +11,9 @@ impl Directory {
     pub(super) async fn subject_of(&self, name: &str) -> Result<Option<String>, ConnectorError> {
         // The plan of a login wants a password; none is sent anywhere here.
         let plan = bind::plan(self.settings(), name, "unused").map_err(ConnectorError::refused)?;
-        self.on_some_server(|server| async {
-            Ok(match self.find(server, &plan).await? {
+        let plan = &plan;
+        self.on_some_server(|server| async move {
+            Ok(match self.find(&server, plan).await? {
                 Found::None(_) => Verdict::Answer(None),
                 Found::Several(_) => {
                     Verdict::Refused(ConnectorError::refused(Refusal::AmbiguousUser))

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{ClientAuthentication, TokenEndpointAuthMethod, assertion};
 use crate::handoff::oauth_error::OAuthError;
 use crate::handoff::parameters::Parameters;
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretDigest};
 
 /// Some clients leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -159,7 +159,10 @@ impl ClientCredentials {
     }
 
     /// Judges the secret alone, of a header.
-    pub(super) fn judge_secret(&self, expected: &Secret) -> Result<(), AuthenticationFailure> {
+    pub(super) fn judge_secret(
+        &self,
+        expected: &SecretDigest,
+    ) -> Result<(), AuthenticationFailure> {
         if self.secret.is_none() && self.verbatim.is_none() {
             return Err(AuthenticationFailure::MissingSecret);
         }

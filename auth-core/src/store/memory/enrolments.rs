@@ -11,7 +11,7 @@ use crate::store::{
 };
 
 impl State {
-    fn noted(&self, account: AccountId) -> Vec<PostponementRecord> {
+    fn postponed(&self, account: AccountId) -> Vec<PostponementRecord> {
         let of_account = self.postponements.iter().filter(|noted| noted.account == account);
         let mut noted: Vec<_> = of_account.cloned().collect();
         noted.sort_by_key(|noted| (noted.at, noted.session));
@@ -70,7 +70,7 @@ impl EnrolmentStore for MemoryStore {
     ) -> Result<bool, StoreError> {
         let mut state = self.open()?;
         state.require_account(postponement.account)?;
-        if !rule.allows(&state.noted(postponement.account), postponement.at) {
+        if !rule.allows(&state.postponed(postponement.account), postponement.at) {
             return Ok(false);
         }
         state.postponements.push(postponement);
@@ -81,6 +81,6 @@ impl EnrolmentStore for MemoryStore {
         &self,
         account: AccountId,
     ) -> Result<Vec<PostponementRecord>, StoreError> {
-        Ok(self.open()?.noted(account))
+        Ok(self.open()?.postponed(account))
     }
 }

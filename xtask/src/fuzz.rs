@@ -29,7 +29,7 @@ pub(crate) fn run(seconds: u32) -> Result<(), Failure> {
         return TARGETS.iter().try_for_each(|(target, seeds)| by_coverage(target, seeds, seconds));
     }
     println!("no nightly compiler with cargo-fuzz: a plain loop of mutations instead");
-    build_programs(crate::steps::Profile::Development)?;
+    build_programs(crate::steps::Profile::Debug)?;
     // A new seed each day, and the same all day: what was found is found again.
     let seed = day();
     for (target, _) in TARGETS {

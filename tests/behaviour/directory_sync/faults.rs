@@ -54,11 +54,11 @@ async fn searches_that_end_with_an_error_shut_nobody_out() -> Result<()> {
     let text = std::fs::read_to_string(daemon.config())?;
     let right = "bind_password = \"reader-secret\"";
     ensure!(text.contains(right), "{text}");
-    // A page that the server does not allow, a password that is wrong, a name that is not there.
+    // A page that the server does not allow, a password that is wrong, a port that nobody listens on.
     for (from, to, code) in [
         ("page_size = 100", "page_size = 5000", 3),
         (right, "bind_password = \"wrong\"", 1),
-        ("ldap://127.0.0.1", "ldap://host.invalid", 1),
+        (&server.url(), "ldap://127.0.0.1:1", 1),
     ] {
         std::fs::write(daemon.config(), text.replace(from, to))?;
         let output = output(&daemon, &["run"]).await?;

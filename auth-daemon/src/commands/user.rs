@@ -11,7 +11,7 @@ use auth_core::secret::Secret;
 use auth_core::store::AccountPage;
 use serde_json::{Value, json};
 
-use super::{Context, bulk, identity, migrate, not_available, with_context};
+use super::{Context, bulk, identity, migrate, with_context};
 use crate::cli::{CreateUser, ExportFormat, UserCommand};
 use crate::exit::Exit;
 use crate::output;
@@ -61,7 +61,6 @@ async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exi
         UserCommand::Import { file, dry_run, json } => {
             bulk::import(context, &file, dry_run, json).await
         }
-        _ => Ok(not_available("user")),
     }
 }
 

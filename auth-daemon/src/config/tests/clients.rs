@@ -1,6 +1,5 @@
 //! `[[client]]`
 
-use std::time::Duration;
 
 use super::*;
 use crate::config::sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};

@@ -137,6 +137,7 @@ mod tests {
             "outbox_lease_id",
             "client_accounts_key",
             "saml_metadata_connection",
+            "account_claims_account",
         ];
         let words: Vec<&str> = schema.split_whitespace().collect();
         let mut seen = 0;

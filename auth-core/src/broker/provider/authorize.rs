@@ -61,7 +61,8 @@ impl Provider {
         self.begin_authorization_of(ClientKind::Oidc, pairs, origin).await
     }
 
-    /// The same at the endpoint of the clients of one kind; others are unknown there.
+    /// The same at the endpoint of the clients of kind gitlab, or at that of all others; whoever
+    /// belongs to the other endpoint is unknown here.
     ///
     /// # Errors
     /// Whom to tell, and what.
@@ -77,7 +78,9 @@ impl Provider {
             Ok(id) => id,
             Err(error) => return Err(self.refuse_on_page(error, None, origin, now).await),
         };
-        let client = self.find_client(id).await?.filter(|client| client.kind() == kind);
+        let gitlab = kind == ClientKind::Gitlab;
+        let client = self.find_client(id).await?;
+        let client = client.filter(|client| (client.kind() == ClientKind::Gitlab) == gitlab);
         let Some(client) = client else {
             return Err(self.refuse_on_page(PageError::UnknownClient, None, origin, now).await);
         };

@@ -143,13 +143,13 @@ async fn pages_are_in_the_order_of_ids(store: Arc<dyn Store>) -> Outcome {
 }
 
 async fn a_name_goes_to_one(nodes: Nodes) -> Outcome {
-    for n in 61_000..61_016 {
+    for n in 461_000..461_016 {
         given::account(&*nodes.first(), n).await?;
     }
     let answers = race_all(&nodes, 16, |store, i| async move {
         let own = format!("same-{i}");
         let wanted = names(&["same", &own]);
-        store.claim_username("race", sample::account_id(61_000 + i), wanted, at(10)).await
+        store.claim_username("race", sample::account_id(461_000 + i), wanted, at(10)).await
     })
     .await?;
     let got: Vec<String> = answers.into_iter().flatten().collect();

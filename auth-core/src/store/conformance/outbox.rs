@@ -411,7 +411,7 @@ async fn one_worker_holds_the_lease(nodes: Nodes) -> Outcome {
 async fn a_worker_that_was_overtaken_writes_nothing(nodes: Nodes) -> Outcome {
     let (a, b) = (nodes.first(), nodes.last());
     let stopped = lease(&*a, 200, at(2_000_000)).await?;
-    let account = given::account(&*a, 60_000).await?;
+    let account = given::account(&*a, 460_000).await?;
     given::deactivated(&*a, account.id, 300).await?;
     deliver(&*a, stopped, vec![delivery("webhook:race", "s", 1)]).await?;
     let id = due(&*a, "webhook:race", 4000).await?[0].0;

@@ -157,6 +157,22 @@ pub enum BrokerError {
     Busy,
 }
 
+impl BrokerError {
+    /// Whether a person can go on by beginning the login anew.
+    #[must_use]
+    pub const fn is_stale_login(&self) -> bool {
+        matches!(
+            self,
+            Self::FormToken
+                | Self::Login(
+                    PendingLoginError::Expired
+                        | PendingLoginError::Unknown
+                        | PendingLoginError::OtherBrowser
+                )
+        )
+    }
+}
+
 /// The connectors that people sign in through, in the order of the login page.
 #[derive(Default)]
 pub struct Connectors {

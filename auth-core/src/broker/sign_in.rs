@@ -9,7 +9,7 @@ use super::{Broker, BrokerError, ConnectorChoice, Device, FactorMethods, Remembe
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::login::step::{self, StepName};
-use crate::login::{CompletedLogin, LoginRequest, PendingLogin, PendingLoginError, Stage};
+use crate::login::{CompletedLogin, LoginRequest, PendingLogin, Stage};
 use crate::secret::{Secret, Token};
 use crate::session::Session;
 use crate::store::{FactorRecord, LoginCompletion, RecoveryCodeRecord, SessionId, SessionRecord};
@@ -483,21 +483,5 @@ pub(super) struct At<'a> {
 impl From<serde_json::Error> for BrokerError {
     fn from(error: serde_json::Error) -> Self {
         Self::Internal(format!("a stored value cannot be read: {error}"))
-    }
-}
-
-impl BrokerError {
-    /// Whether a person can go on by beginning the login anew.
-    #[must_use]
-    pub const fn is_stale_login(&self) -> bool {
-        matches!(
-            self,
-            Self::FormToken
-                | Self::Login(
-                    PendingLoginError::Expired
-                        | PendingLoginError::Unknown
-                        | PendingLoginError::OtherBrowser
-                )
-        )
     }
 }

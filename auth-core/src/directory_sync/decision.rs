@@ -177,6 +177,9 @@ fn decide_known(
         Some(_) if !before.active => {}
         Some(_) if rules.administrators.contains(&before.username_key) => {
             kept = true;
+            // It is protected by its name, so a change of the name would end the protection.
+            after.username.clone_from(&before.username);
+            after.username_key.clone_from(&before.username_key);
             conflicts.push(kept_administrator(&before.username));
         }
         Some(word) => {

@@ -89,6 +89,11 @@ async fn ending_all_sessions_ends_them_there_and_one_logout_does_not() -> Result
 async fn an_outage_and_a_crash_delay_but_lose_nothing_and_keep_the_order() -> Result<()> {
     let (mut daemon, mattermost) = site::start(push).await?;
     let jane = signed_in(&mattermost, JANE).await?;
+    let load = async || daemon.cli(&["client", "deliveries", "--json"]).await?.success()?.json();
+    let began = std::time::Instant::now();
+    while load().await?.as_array().is_none_or(|all| !all.is_empty()) {
+        ensure!(began.elapsed() < LIMIT, "{}", load().await?);
+    }
     let before = changes(&mattermost, &jane.id).len();
     mattermost.outage(Some(503));
     for word in ["disable", "enable", "disable"] {

@@ -139,6 +139,7 @@ impl Model {
                 }
                 continue;
             };
+            let keeps_name = protected && kept.reason.is_none() && entry.disabled;
             if entry.disabled {
                 if kept.reason.is_some() || !protected {
                     kept.reason.get_or_insert("sync:account_disabled".to_owned());
@@ -152,7 +153,7 @@ impl Model {
                 kept.shut_out = false;
             }
             kept.first = Some(format!("first{}", entry.first));
-            if !back.contains(&(*n, true)) {
+            if !keeps_name && !back.contains(&(*n, true)) {
                 kept.username = name(entry.name);
             }
             if !back.contains(&(*n, false)) {

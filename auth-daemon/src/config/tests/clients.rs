@@ -1,6 +1,5 @@
 //! `[[client]]`
 
-
 use super::*;
 use crate::config::sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
 

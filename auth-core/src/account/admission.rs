@@ -82,7 +82,7 @@ pub fn admit(
     Ok(Admission::Create(Box::new(new_account(
         identity.connector(),
         identity.subject(),
-        identity.profile(),
+        profile,
         new_id,
         now,
     ))))

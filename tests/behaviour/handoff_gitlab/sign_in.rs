@@ -66,7 +66,7 @@ async fn chromium_goes_through_directory_and_second_factor_into_mattermost() -> 
     chromium.wait_for_css("form button").await?.click().await?;
     let secret = chromium.wait_for_css("#totp-secret").await?.text().await?;
     chromium.type_into("code", &code(&secret, 0)?).await?;
-    chromium.wait_for_css("form button").await?.click().await?;
+    chromium.wait_for_css("form[action=\"/login/enrol\"] button").await?.click().await?;
     chromium.wait_for_css(".recovery-code").await?;
     chromium.wait_for_css("a[href*='/login/continue']").await?.click().await?;
     let site = mattermost.site();

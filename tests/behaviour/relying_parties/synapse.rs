@@ -162,7 +162,7 @@ async fn a_browser_ends_with_a_matrix_access_token() -> Result<()> {
     chromium.wait_for_css("form button").await?.click().await?;
     let secret = chromium.wait_for_css("#totp-secret").await?.text().await?;
     chromium.type_into("code", &code(&secret)?).await?;
-    chromium.wait_for_css("form button").await?.click().await?;
+    chromium.wait_for_css("form[action=\"/login/enrol\"] button").await?.click().await?;
     chromium.wait_for_css(".recovery-code").await?;
     chromium.wait_for_css("a.button").await?.click().await?;
     let answer = chromium

@@ -9,6 +9,7 @@ use crate::Failure;
 use crate::steps::{build_programs, finish, programs, workspace};
 
 /// Targets, and where their seeds are: folder below `fixtures/saml`, start and end of the name.
+#[expect(clippy::type_complexity, reason = "a table")]
 const TARGETS: [(&str, &[(&str, &str, &str)]); 4] = [
     ("response", &[("hostile", "", ".xml"), ("genuine", "", ".xml")]),
     (

@@ -21,9 +21,7 @@ const PAGE: usize = 500;
 
 /// Runs `user …`.
 pub(crate) async fn run(command: UserCommand, file: Option<&Path>) -> anyhow::Result<Exit> {
-    match command {
-        command => with_context(file, async |context| dispatch(command, context).await).await,
-    }
+    with_context(file, async |context| dispatch(command, context).await).await
 }
 
 async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exit> {

@@ -29,6 +29,7 @@ pub(super) struct LogoutForm {
 }
 
 /// `GET /oidc/{connection}/callback`: what the browser brings back from the provider.
+#[expect(clippy::too_many_arguments, reason = "extractors")]
 pub(super) async fn callback(
     State(app): State<Arc<App>>,
     Path(connection): Path<String>,

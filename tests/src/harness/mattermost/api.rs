@@ -43,6 +43,7 @@ fn not_found() -> Response {
     refusal(StatusCode::NOT_FOUND, "app.user.missing_account.const", "not found")
 }
 
+#[expect(clippy::result_large_err, reason = "both are answers of a server of the tests")]
 fn change(
     state: &mut Server,
     id: &str,

@@ -31,5 +31,6 @@ pub mod audit;
 pub mod clock;
 pub mod key_ring;
 pub mod random;
+#[cfg(feature = "saml")]
 pub mod replay;
 pub mod secret;

@@ -4,7 +4,7 @@
 //! name only. Bearer tokens carry 256 random bits, so a plain SHA-256 of one can be stored
 //! (there is nothing to guess), and a lookup by hash reveals nothing by its timing.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -150,6 +150,16 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0u8; 32];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
     out
+}
+
+/// `bytes` in lower-case hexadecimal digits (RFC 4648 section 8).
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! backends call [`plan`] once without a lock, and again under their lock before they apply
 //! anything, so that two nodes may start at once.
 
-use auth_core::secret::sha256;
+use auth_core::secret::{hex, sha256};
 use auth_core::store::StoreError;
 
 /// An embedded migration.
@@ -25,7 +25,7 @@ impl Migration {
     /// checkout with other line ends is the same migration.
     pub(crate) fn checksum(&self) -> String {
         let text: Vec<u8> = self.sql.bytes().filter(|&byte| byte != b'\r').collect();
-        sha256(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&sha256(&text))
     }
 }
 

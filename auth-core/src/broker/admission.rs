@@ -165,8 +165,7 @@ impl Broker {
                         .refused(field_taken(field))
                         .account(&before.username)
                         .from_request(origin);
-                    event.log();
-                    self.store.append_audit(vec![event]).await?;
+                    self.note(event).await?;
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -4,7 +4,7 @@
 use super::Broker;
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
-use crate::connector::LOCAL;
+use crate::connector::{LOCAL, Present};
 use crate::store::{AccountRecord, ClaimMap, PasswordChange, StoreError};
 
 /// What a connector said just now.
@@ -14,6 +14,18 @@ pub(super) struct DirectoryFacts<'a> {
     /// `None`: the connector does not say, or may no longer say it; then nothing changed.
     pub(super) password_changed_at: Option<&'a str>,
     pub(super) claims: &'a ClaimMap,
+}
+
+impl<'a> DirectoryFacts<'a> {
+    /// What a directory answered about `subject`.
+    pub(super) fn of(connector: &'a str, subject: &'a str, present: &'a Present) -> Self {
+        Self {
+            connector,
+            subject,
+            password_changed_at: present.password_changed_at.as_deref(),
+            claims: &present.profile.claims,
+        }
+    }
 }
 
 impl Broker {

@@ -12,7 +12,7 @@ use crate::factor::totp::{self, MatchedStep, qr_svg};
 use crate::factor::{PassedFactor, Postponement, RecoveryCode, TotpSeed};
 use crate::key_ring::SealContext;
 use crate::login::{FirstFactor, PendingLogin};
-use crate::secret::Secret;
+use crate::secret::{Secret, hex};
 use crate::store::{
     AccountId, AccountRecord, FactorId, FactorKind, FactorRecord, RecoveryCodeRecord,
 };
@@ -217,7 +217,7 @@ pub(super) fn factor_added(
 
 /// A login's handle as text, for binding sealed values to it.
 pub(super) fn login_row(login: &PendingLogin) -> String {
-    login.handle().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(login.handle().as_bytes())
 }
 
 fn seed_row(login: &PendingLogin, first: &FirstFactor) -> String {

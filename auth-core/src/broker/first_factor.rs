@@ -182,19 +182,8 @@ impl Broker {
             Err(ConnectorError::Unavailable { reason, message }) => {
                 // Not a wrong guess: an outage must lock nobody out.
                 self.forgive(&counters).await?;
-                tracing::error!(
-                    connector,
-                    reason,
-                    cause = message,
-                    "connector cannot judge a login"
-                );
-                let event = AuditRecord::new(at.now, "login.failed")
-                    .failed(reason)
-                    .account(username)
-                    .connector(connector)
-                    .from_request(at.origin);
-                event.log();
-                self.store.append_audit(vec![event]).await?;
+                let event = cannot_judge(connector, reason, &message, at).account(username);
+                self.note(event).await?;
                 metrics::counter!("auth_logins_total", "connector" => connector.to_owned(), "result" => "failed")
                     .increment(1);
                 Ok(Judged::Unavailable(reason))
@@ -318,8 +307,7 @@ impl Broker {
         if let Some(detail) = &refused.detail {
             event = event.with("detail", detail.clone());
         }
-        event.log();
-        self.store.append_audit(vec![event]).await?;
+        self.note(event).await?;
         Ok(())
     }
 
@@ -338,6 +326,20 @@ impl Broker {
         metrics::histogram!("auth_login_duration_seconds", "connector" => connector, "result" => result)
             .record(seconds.as_secs_f64());
     }
+}
+
+/// The event of a login that a connector cannot judge; the cause stands in the log alone.
+pub(super) fn cannot_judge(
+    connector: &str,
+    reason: &str,
+    message: &str,
+    at: &At<'_>,
+) -> AuditRecord {
+    tracing::error!(connector, reason, cause = message, "connector cannot judge a login");
+    AuditRecord::new(at.now, "login.failed")
+        .failed(reason)
+        .connector(connector)
+        .from_request(at.origin)
 }
 
 enum Judged {

@@ -73,12 +73,12 @@ impl Broker {
     }
 
     #[cfg(feature = "ldap")]
-    fn is_directory(&self, connector: &str) -> bool {
+    pub(super) fn is_directory(&self, connector: &str) -> bool {
         self.connectors.directory(connector).is_some()
     }
 
     #[cfg(not(feature = "ldap"))]
-    fn is_directory(&self, _: &str) -> bool {
+    pub(super) fn is_directory(&self, _: &str) -> bool {
         false
     }
 
@@ -90,18 +90,9 @@ impl Broker {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Linking, BrokerError> {
-        let record = IdentityRecord {
-            connector: identity.connector().to_owned(),
-            subject: identity.subject().to_owned(),
-            account: account.id,
-            linked_at: now,
-        };
-        let event = linked_event(&account, &record, by, origin, now);
-        match self.store.link_identity(record, vec![event.clone()]).await {
-            Ok(()) => {
-                event.log();
-                Ok(Linking::Linked(Box::new(account)))
-            }
+        let (connector, subject) = (identity.connector(), identity.subject());
+        match self.write_link(&account, connector, subject, by, origin, now).await {
+            Ok(()) => Ok(Linking::Linked(Box::new(account))),
             Err(StoreError::Conflict { field: "identity" }) => Ok(Linking::Again),
             Err(error) => Err(error.into()),
         }
@@ -208,8 +199,7 @@ impl Broker {
             .account(account.as_deref().unwrap_or_default())
             .connector(connector)
             .from_request(at.origin);
-        event.log();
-        self.store.append_audit(vec![event]).await?;
+        self.note(event).await?;
         metrics::counter!("auth_identity_links_total", "connector" => connector.to_owned(), "result" => "refused")
             .increment(1);
         Ok(Step::Refused { reason: reason.as_str(), request: Box::new(login.request().clone()) })
@@ -268,16 +258,29 @@ impl Broker {
             None if dry_run => return Ok(true),
             None => {}
         }
+        self.write_link(&account, connector, subject, "administrator", origin, now).await?;
+        Ok(true)
+    }
+
+    async fn write_link(
+        &self,
+        account: &AccountRecord,
+        connector: &str,
+        subject: &str,
+        by: &str,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let record = IdentityRecord {
             connector: connector.to_owned(),
             subject: subject.to_owned(),
             account: account.id,
             linked_at: now,
         };
-        let event = linked_event(&account, &record, "administrator", origin, now);
+        let event = linked_event(account, &record, by, origin, now);
         self.store.link_identity(record, vec![event.clone()]).await?;
         event.log();
-        Ok(true)
+        Ok(())
     }
 
     /// Takes an identity away from an account, on an administrator's word; never its last one.

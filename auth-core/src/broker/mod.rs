@@ -52,6 +52,7 @@ use uuid::{Builder, Uuid};
 
 use crate::account::RoleRule;
 use crate::account::rules::ConnectorRules;
+use crate::audit::AuditRecord;
 use crate::clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "ldap")]
 use crate::connector::ldap::LdapConnector;
@@ -331,6 +332,12 @@ impl Broker {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Logs and stores an event of which nothing else was written.
+    async fn note(&self, event: AuditRecord) -> Result<(), StoreError> {
+        event.log();
+        self.store.append_audit(vec![event]).await
     }
 
     /// A new id that grows with time (UUID version 7).

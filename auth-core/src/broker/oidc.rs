@@ -104,8 +104,7 @@ impl Broker {
             .refused(reason)
             .connector(if known { connector } else { "unknown" })
             .from_request(origin);
-        event.log();
-        self.store.append_audit(vec![event]).await?;
+        self.note(event).await?;
         self.observe(connector, "refused", Instant::now());
         Ok(())
     }
@@ -167,8 +166,7 @@ impl Broker {
         if let Some(detail) = detail {
             event = event.with("detail", detail);
         }
-        event.log();
-        self.store.append_audit(vec![event]).await?;
+        self.note(event).await?;
         metrics::counter!("auth_upstream_logouts_total", "connector" => connector.to_owned(), "result" => "refused")
             .increment(1);
         Ok(())

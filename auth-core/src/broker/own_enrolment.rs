@@ -7,7 +7,7 @@ use crate::audit::Origin;
 use crate::factor::totp;
 use crate::key_ring::SealContext;
 use crate::login::throttle;
-use crate::secret::{Secret, Token};
+use crate::secret::{Secret, Token, hex};
 use crate::session::FreshSession;
 use crate::store::{AccountRecord, Attempt, EnrolmentRecord, FactorKind, FactorRecord, StoreError};
 
@@ -85,8 +85,7 @@ impl Broker {
         let step = matched.filter(|_| matches!(counted, Attempt::Allowed { .. }));
         let Some(step) = step else {
             let event = self.own_event("factor.refused", account, origin).refused("wrong_code");
-            event.log();
-            self.store.append_audit(vec![event]).await?;
+            self.note(event).await?;
             return Ok(Confirmation::Refused);
         };
         self.store.forgive_attempt(&counter).await?;
@@ -217,8 +216,7 @@ impl Broker {
                 self.store.remove_enrolment(handle.hash()).await?;
                 let event =
                     self.own_event("factor.refused", account, origin).refused(refusal.as_str());
-                event.log();
-                self.store.append_audit(vec![event]).await?;
+                self.note(event).await?;
                 Ok(Confirmation::Refused)
             }
         }
@@ -226,5 +224,5 @@ impl Broker {
 }
 
 fn row_of(handle: &Token) -> String {
-    handle.hash().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(handle.hash().as_bytes())
 }

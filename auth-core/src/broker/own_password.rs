@@ -61,8 +61,7 @@ impl Broker {
         if let Some(reason) = reason {
             let event =
                 self.own_event("account.password_change_refused", account, origin).refused(reason);
-            event.log();
-            self.store.append_audit(vec![event]).await?;
+            self.note(event).await?;
             return Ok(PasswordChange::WrongPassword);
         }
         self.store.clear_attempts(&[counters.by_source, counters.over_all]).await?;

@@ -223,8 +223,7 @@ impl Broker {
             .account(&account.username)
             .from_request(at.origin)
             .with("factor", factor.id.to_string());
-        event.log();
-        Ok(self.store.append_audit(vec![event]).await?)
+        Ok(self.note(event).await?)
     }
 
     /// Judges the answer of a registration; a credential that is anybody's already is refused.

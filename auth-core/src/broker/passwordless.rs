@@ -11,12 +11,11 @@ use super::provider::RecheckVerdict;
 use super::second_factor::Judged;
 use super::sign_in::At;
 use super::{Broker, BrokerError, Step};
-use crate::account::with_roles;
 use crate::connector::{LOCAL, Recheck};
 use crate::factor::PASSKEY;
 use crate::factor::passkey::Assertion;
 use crate::login::{CompletedLogin, PendingLogin, Stage, flow};
-use crate::store::{AccountId, AccountRecord};
+use crate::store::{AccountId, AccountRecord, IdentityRecord};
 
 enum Verdict {
     Passed(Box<CompletedLogin>),
@@ -115,30 +114,21 @@ impl Broker {
         let identities = self.store.identities(&[account.id]).await?;
         let (local, others): (Vec<_>, Vec<_>) = identities
             .into_iter()
-            .map(|identity| identity.connector)
-            .filter(|connector| login.allows_connector(connector))
-            .partition(|connector| connector == LOCAL);
-        for connector in others {
-            match self.ask_directory(&account, &connector, at.now).await {
+            .filter(|identity| login.allows_connector(&identity.connector))
+            .partition(|identity| identity.connector == LOCAL);
+        for IdentityRecord { connector, subject, .. } in others {
+            match self.ask_about(&connector, &subject, at.now).await {
                 Ok(None) => {}
-                Ok(Some((_, Recheck::Gone { reason }))) => {
+                Ok(Some(Recheck::Gone { reason })) => {
                     self.note_gone(&account, &connector, reason, at.now).await;
                     return Ok(Admitted::Refused(reason));
                 }
-                Ok(Some((subject, Recheck::Present(present)))) => {
-                    let facts = DirectoryFacts {
-                        connector: &connector,
-                        subject: &subject,
-                        password_changed_at: present.password_changed_at.as_deref(),
-                        claims: &present.profile.claims,
-                    };
+                Ok(Some(Recheck::Present(present))) => {
+                    let facts = DirectoryFacts::of(&connector, &subject, &present);
                     // A changed password ends older sessions; the passkey is still the person's.
                     self.note_facts(&account, &facts, at.origin, at.now).await?;
-                    let mut fresh = account.clone();
-                    let profile =
-                        with_roles(&self.settings.role_rules, &connector, &present.profile);
-                    crate::account::apply_profile(&mut fresh, &profile);
-                    let account = match self.note_present(fresh, &account, at.now).await {
+                    let noted = self.note_present(&account, &connector, &present, at.now).await;
+                    let account = match noted {
                         RecheckVerdict::Updated(account) => *account,
                         RecheckVerdict::Unavailable => {
                             return Ok(Admitted::Unavailable("store_unavailable"));

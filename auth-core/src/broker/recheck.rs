@@ -15,7 +15,7 @@ use super::provider::{AccountRecheck, RecheckVerdict};
 use crate::account::{apply_profile, with_roles};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
-use crate::connector::Recheck;
+use crate::connector::{Present, Recheck};
 use crate::store::{AccountRecord, Revocation, RevocationScope, StoreError};
 
 /// When a directory is asked again about a person whose session is refreshed.
@@ -45,23 +45,12 @@ impl AccountRecheck for Broker {
         match self.ask_directory(account, connector, now).await {
             Ok(None) => RecheckVerdict::Unchanged,
             Ok(Some((subject, Recheck::Present(present)))) => {
-                let facts = DirectoryFacts {
-                    connector,
-                    subject: &subject,
-                    password_changed_at: present.password_changed_at.as_deref(),
-                    claims: &present.profile.claims,
-                };
+                let facts = DirectoryFacts::of(connector, &subject, &present);
                 match self.note_facts(account, &facts, &recheck_origin(), now).await {
-                    Ok(true) => {
-                        return RecheckVerdict::Refused { reason: "password_changed".to_owned() };
-                    }
-                    Ok(false) => {}
-                    Err(error) => return unavailable(&error),
+                    Ok(true) => RecheckVerdict::Refused { reason: "password_changed".to_owned() },
+                    Ok(false) => self.note_present(account, connector, &present, now).await,
+                    Err(error) => unavailable(&error),
                 }
-                let mut fresh = account.clone();
-                let profile = with_roles(&self.settings.role_rules, connector, &present.profile);
-                apply_profile(&mut fresh, &profile);
-                self.note_present(fresh, account, now).await
             }
             Ok(Some((_, Recheck::Gone { reason }))) => {
                 self.note_gone(account, connector, reason, now).await
@@ -80,34 +69,51 @@ impl AccountRecheck for Broker {
 
 impl Broker {
     /// The subject that was asked for, and the answer; `None` when the connector is no directory.
-    pub(super) async fn ask_directory(
+    async fn ask_directory(
         &self,
         account: &AccountRecord,
         connector: &str,
         now: Timestamp,
     ) -> Result<Option<(String, Recheck)>, String> {
+        if !self.is_directory(connector) {
+            return Ok(None);
+        }
+        let identities =
+            self.store.identities(&[account.id]).await.map_err(|error| error.to_string())?;
+        let Some(identity) = identities.into_iter().find(|i| i.connector == connector) else {
+            return Ok(Some((String::new(), Recheck::Gone { reason: "unlinked" })));
+        };
+        let answer = self.ask_about(connector, &identity.subject, now).await?;
+        Ok(answer.map(|answer| (identity.subject, answer)))
+    }
+
+    /// What a directory says of a subject; `None` when the connector is no directory.
+    pub(super) async fn ask_about(
+        &self,
+        connector: &str,
+        subject: &str,
+        now: Timestamp,
+    ) -> Result<Option<Recheck>, String> {
         #[cfg(feature = "ldap")]
         if let Some(directory) = self.connectors.directory(connector) {
-            let identities =
-                self.store.identities(&[account.id]).await.map_err(|error| error.to_string())?;
-            let Some(identity) = identities.iter().find(|i| i.connector == connector) else {
-                return Ok(Some((String::new(), Recheck::Gone { reason: "unlinked" })));
-            };
-            let answer = directory.recheck(&identity.subject, now).await;
-            return answer
-                .map(|answer| Some((identity.subject.clone(), answer)))
-                .map_err(|error| error.to_string());
+            let answer = directory.recheck(subject, now).await;
+            return answer.map(Some).map_err(|error| error.to_string());
         }
-        let _ = (account, connector, now);
+        let _ = (connector, subject, now);
         Ok(None)
     }
 
+    /// Brings the account up to date with what its directory says.
     pub(super) async fn note_present(
         &self,
-        mut fresh: AccountRecord,
         before: &AccountRecord,
+        connector: &str,
+        present: &Present,
         now: Timestamp,
     ) -> RecheckVerdict {
+        let mut fresh = before.clone();
+        let profile = with_roles(&self.settings.role_rules, connector, &present.profile);
+        apply_profile(&mut fresh, &profile);
         fresh.checked_at = Some(now);
         fresh.updated_at = now;
         match self.store.update_account(fresh.clone(), Vec::new()).await {

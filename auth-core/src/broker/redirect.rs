@@ -3,10 +3,11 @@
 use tokio::time::Instant;
 
 use super::devices::Device;
-use super::first_factor::Refused;
+use super::enrolment::login_row;
+use super::first_factor::{Refused, cannot_judge};
 use super::sign_in::At;
 use super::{Broker, BrokerError, Step};
-use crate::audit::{AuditRecord, Origin};
+use crate::audit::Origin;
 use crate::connector::redirect::{DepartureRequest, Destination, RedirectConnector};
 use crate::connector::{ConnectorError, VerifiedIdentity};
 use crate::key_ring::SealContext;
@@ -146,18 +147,7 @@ impl Broker {
                 self.turned_away(login, connector, &refused, at).await
             }
             ConnectorError::Unavailable { reason, message } => {
-                tracing::error!(
-                    connector,
-                    reason,
-                    cause = message,
-                    "connector cannot judge a login"
-                );
-                let event = AuditRecord::new(at.now, "login.failed")
-                    .failed(reason)
-                    .connector(connector)
-                    .from_request(at.origin);
-                event.log();
-                self.store.append_audit(vec![event]).await?;
+                self.note(cannot_judge(connector, reason, &message, at)).await?;
                 self.observe(connector, "failed", at.begun);
                 Ok(Step::Unavailable { reason })
             }
@@ -179,7 +169,5 @@ impl Broker {
 }
 
 fn away_row(login: &PendingLogin, connector: &str) -> String {
-    let handle: String =
-        login.handle().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{handle}:{connector}")
+    format!("{}:{connector}", login_row(login))
 }

@@ -14,7 +14,7 @@ use crate::connector::saml::metadata::judge_change;
 use crate::connector::saml::{IdentityProvider, MetadataChoice, SamlCode, SamlRefusal};
 use crate::key_ring::{KeyRing, OpenError, SealContext};
 use crate::random::Random;
-use crate::secret::sha256;
+use crate::secret::{hex, sha256};
 use crate::store::{PendingMetadata, SamlKeyRecord, SamlMetadataRecord, Store, StoreError};
 
 /// How long a certificate of ours says that it is good. Identity providers do not renew by
@@ -341,8 +341,7 @@ impl SamlCabinet {
             engine.generate_key(&name, now, now + CERTIFICATE_LIFETIME)
         });
         let made = made.await.map_err(|error| EngineError::Failed(error.to_string()))??;
-        let digest = sha256(&made.certificate);
-        let id: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&sha256(&made.certificate));
         let row = row(connection, &id);
         let sealed = self.ring.seal(place(&row), &made.pkcs8, self.random.as_ref());
         Ok(SamlKeyRecord {

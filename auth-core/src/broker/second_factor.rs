@@ -1,5 +1,6 @@
 //! The second factor: asked for, judged, consumed; or set up first.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -86,13 +87,7 @@ impl Broker {
     ) -> Result<AuthenticationContext, BrokerError> {
         let mfa = &self.settings.mfa;
         let account = session.account();
-        let facts = MfaFacts {
-            connector: &session.record().connector,
-            roles: &account.roles,
-            groups: &account.groups,
-            client: Some(client),
-            ip: origin.ip,
-        };
+        let facts = facts_of(session, Some(client), origin.ip);
         if requirement(&mfa.rules, mfa.policy, &facts) != MfaPolicy::Required
             || self.trusted_device(device, account).await?.is_some()
             || self.is_in_grace(session).await?
@@ -292,8 +287,7 @@ impl Broker {
                 let event = AuditRecord::new(at.now, "factor.recovery_code_used")
                     .account(&account.username)
                     .from_request(at.origin);
-                event.log();
-                self.store.append_audit(vec![event]).await?;
+                self.note(event).await?;
                 return Ok(Judged::Passed(passed));
             }
         }
@@ -319,5 +313,21 @@ impl Broker {
         })?;
         HashKey::open(&self.ring, &stored)
             .map_err(|error| BrokerError::Internal(format!("{HASH_KEY_NAME}: {error}")))
+    }
+}
+
+/// What the rules are asked about a session.
+pub(super) fn facts_of<'a>(
+    session: &'a Session,
+    client: Option<&'a str>,
+    ip: Option<IpAddr>,
+) -> MfaFacts<'a> {
+    let account = session.account();
+    MfaFacts {
+        connector: &session.record().connector,
+        roles: &account.roles,
+        groups: &account.groups,
+        client,
+        ip,
     }
 }

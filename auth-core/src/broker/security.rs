@@ -1,10 +1,11 @@
 //! What people do with their own factors and devices. A change takes the proof of a fresh login
 //! ([`FreshSession`]), writes its audit event with it, and is told to [`SecurityNotice`].
 
+use super::second_factor::facts_of;
 use super::{Broker, BrokerError};
 use crate::audit::{AuditRecord, Origin};
 use crate::connector::LOCAL;
-use crate::factor::{MfaFacts, requirement};
+use crate::factor::requirement;
 use crate::secret::Secret;
 use crate::session::{FreshSession, Session};
 use crate::store::{AccountRecord, DeviceId, DeviceRecord, FactorId, FactorRecord, FactorRemoval};
@@ -181,14 +182,7 @@ impl Broker {
     /// and from wherever.
     fn factor_demanded(&self, session: &Session) -> bool {
         let mfa = &self.settings.mfa;
-        let account = session.account();
-        let facts = MfaFacts {
-            connector: &session.record().connector,
-            roles: &account.roles,
-            groups: &account.groups,
-            client: None,
-            ip: None,
-        };
+        let facts = facts_of(session, None, None);
         requirement::may_be_required(&mfa.rules, mfa.policy, &facts)
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::account::normalise;
-use crate::secret::sha256;
+use crate::secret::{hex, sha256};
 
 /// The counters of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +74,6 @@ pub fn delay(count: i64, limit: i64) -> Duration {
     }
     let doublings = u32::try_from(over - 1).unwrap_or(u32::MAX).min(5);
     Duration::from_millis(250 * (1 << doublings)).min(Duration::from_secs(5))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

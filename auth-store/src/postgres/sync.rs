@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use auth_core::audit::AuditRecord;
 use auth_core::clock::Timestamp;
+use auth_core::secret::hex;
 use auth_core::store::{
     AccountRecord, LeaseAnswer, StoreError, SyncBatch, SyncBatchOutcome, SyncCompletion,
     SyncDigest, SyncJobId, SyncJobRecord, SyncJobState, SyncLease, SyncMark, SyncStatus, SyncStore,
@@ -363,14 +364,5 @@ pub(super) fn noted(mark: &SyncMark) -> serde_json::Value {
         "shut_out": mark.shut_out,
         "password": mark.password_changed_at.as_deref().map(text),
         "dn": text(&mark.dn),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }

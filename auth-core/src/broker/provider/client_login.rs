@@ -24,16 +24,10 @@ impl Provider {
         origin: &Origin,
     ) -> Result<Arc<Client>, OAuthError> {
         let now = self.clock.now();
-        let form = Parameters::new(&[]);
         let header = authorization.ok_or(OAuthError::invalid_client(true))?;
-        let credentials = ClientCredentials::read(Some(header), &form)?;
-        let Some(client) = self.find_client(credentials.id()).await? else {
-            AuditRecord::new(now, "client.authentication_refused")
-                .refused("client_unknown")
-                .from_request(origin)
-                .log();
-            return Err(credentials.refusal());
-        };
+        let credentials = ClientCredentials::read(Some(header), &Parameters::new(&[]))?;
+        let client = self.claimed_client(&credentials, origin, now).await?;
+        let client = client.ok_or(credentials.refusal())?;
         match client.authenticate_for_api(&credentials) {
             Ok(()) => Ok(client),
             Err(failure) => {
@@ -55,13 +49,8 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Arc<Client>, OAuthError> {
         let credentials = ClientCredentials::read(authorization, form)?;
-        let Some(client) = self.find_client(credentials.id()).await? else {
-            AuditRecord::new(now, "client.authentication_refused")
-                .refused("client_unknown")
-                .from_request(origin)
-                .log();
-            return Err(credentials.refusal());
-        };
+        let client = self.claimed_client(&credentials, origin, now).await?;
+        let client = client.ok_or(credentials.refusal())?;
         if let Err(failure) = self.prove_client(&client, &credentials, now).await? {
             self.refuse_client(&client, failure.as_str(), origin, now).await;
             return Err(credentials.refusal());
@@ -83,16 +72,10 @@ impl Provider {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Option<Arc<Client>>, ProviderError> {
-        let nothing: [(String, String); 0] = [];
-        let Ok(credentials) = ClientCredentials::read(authorization, &Parameters::new(&nothing))
-        else {
+        let Ok(credentials) = ClientCredentials::read(authorization, &Parameters::new(&[])) else {
             return Ok(None);
         };
-        let Some(client) = self.find_client(credentials.id()).await? else {
-            AuditRecord::new(now, "client.authentication_refused")
-                .refused("client_unknown")
-                .from_request(origin)
-                .log();
+        let Some(client) = self.claimed_client(&credentials, origin, now).await? else {
             return Ok(None);
         };
         let failure = match self.prove_client(&client, &credentials, now).await? {
@@ -102,6 +85,23 @@ impl Provider {
         };
         self.refuse_client(&client, failure, origin, now).await;
         Ok(None)
+    }
+
+    /// The client that a caller says it is; nothing is proved yet.
+    async fn claimed_client(
+        &self,
+        credentials: &ClientCredentials,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Client>>, ProviderError> {
+        let client = self.find_client(credentials.id()).await?;
+        if client.is_none() {
+            AuditRecord::new(now, "client.authentication_refused")
+                .refused("client_unknown")
+                .from_request(origin)
+                .log();
+        }
+        Ok(client)
     }
 
     async fn prove_client(

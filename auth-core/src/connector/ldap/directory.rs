@@ -24,7 +24,7 @@ use super::{dn, filter, tls};
 use crate::clock::Timestamp;
 use crate::connector::{ConnectorError, Profile, Refusal, VerifiedIdentity};
 use crate::random::Random;
-use crate::secret::Secret;
+use crate::secret::{Secret, hex};
 use servers::Servers;
 
 /// A directory with its servers.
@@ -278,7 +278,7 @@ impl Directory {
     fn random_credentials(&self) -> (String, String) {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes);
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = hex(&bytes);
         let base = &self.settings.base_dn;
         let separator = if base.is_empty() { "" } else { "," };
         (format!("cn={}{separator}{base}", dn::escape_value(&text)), text)

@@ -6,6 +6,7 @@ use super::dn::{self, Fingerprint};
 use super::entry::Entry;
 use super::settings::LdapSettings;
 use crate::clock::Timestamp;
+use crate::secret::hex;
 
 /// Older than this nothing is trusted: servers forget deletions after some time (Active Directory
 /// after 60 days at the least).
@@ -62,8 +63,8 @@ impl ReadPosition {
             settings: settings_digest(settings),
             server: server.to_owned(),
             at,
-            groups: hexadecimal(groups),
-            roles: hexadecimal(roles),
+            groups: hex(groups),
+            roles: hex(roles),
             source,
         }
     }
@@ -78,7 +79,7 @@ impl ReadPosition {
 
     /// Whether all groups and roles are as they were.
     pub(super) fn memberships_are(&self, groups: &Fingerprint, roles: &Fingerprint) -> bool {
-        self.groups == hexadecimal(groups) && self.roles == hexadecimal(roles)
+        self.groups == hex(groups) && self.roles == hex(roles)
     }
 
     /// The server that it was made with.
@@ -143,11 +144,7 @@ fn settings_digest(settings: &LdapSettings) -> String {
         settings.groups,
         settings.group_map
     );
-    hexadecimal(&dn::fingerprint_of(text.as_bytes()))
-}
-
-fn hexadecimal(bytes: &Fingerprint) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&dn::fingerprint_of(text.as_bytes()))
 }
 
 #[cfg(test)]

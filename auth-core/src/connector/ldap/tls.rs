@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::settings::LdapSettings;
 use super::validate::{LdapConfigError, error};
-use crate::secret::sha256;
+use crate::secret::{hex, sha256};
 
 /// The configuration for all servers of a directory; `None` when none of them uses TLS.
 pub(super) fn client_config(
@@ -99,7 +99,7 @@ fn make_config(
 
 /// SHA-256 of a certificate in DER form, in lower-case hexadecimal.
 pub(super) fn fingerprint(certificate: &[u8]) -> String {
-    sha256(certificate).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha256(certificate))
 }
 
 fn roots(settings: &LdapSettings) -> Result<RootCertStore, LdapConfigError> {

@@ -13,6 +13,7 @@ use super::redirect_binding::{MessageParameter, address};
 use super::xml::{DS, escape_attribute, escape_text};
 use crate::clock::Timestamp;
 use crate::random::Random;
+use crate::secret::hex;
 
 /// A message for the browser to carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub struct PostForm {
 pub(crate) fn new_id(random: &dyn Random) -> String {
     let mut bytes = [0; 20];
     random.fill(&mut bytes);
-    format!("_{}", super::pinned_key::hex(&bytes))
+    format!("_{}", hex(&bytes))
 }
 
 /// A document under construction. `signature_at` is where its signature goes.

@@ -11,7 +11,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::engine::SignatureAlgorithm;
 use crate::clock::Timestamp;
-use crate::secret::sha256;
+use crate::secret::{hex, sha256};
 
 /// A public key that is strong enough, with the certificate that it came in.
 #[derive(Clone, PartialEq, Eq)]
@@ -162,9 +162,4 @@ impl std::fmt::Debug for PinnedKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PinnedKey({:?}, {})", self.kind, self.fingerprint())
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,11 +7,10 @@ use super::connection::SamlConnection;
 use super::engine::{ContentCipher, PrivateKey};
 use super::metadata::Binding;
 use super::outgoing::{Draft, attribute, element, instant};
-use super::pinned_key::hex;
 use super::settings::SamlSettings;
 use super::xml::{DS, MD, SAMLP};
 use crate::clock::Timestamp;
-use crate::secret::sha256;
+use crate::secret::{hex, sha256};
 use std::sync::Arc;
 use std::time::Duration;
 

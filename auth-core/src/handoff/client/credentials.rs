@@ -135,12 +135,6 @@ impl ClientCredentials {
         Some(Self { id, secret: None, verbatim: None, assertion, by_header: false })
     }
 
-    /// Whether they came in the header `Authorization`.
-    #[must_use]
-    pub const fn are_by_header(&self) -> bool {
-        self.by_header
-    }
-
     pub(super) fn assertion(&self) -> Result<&str, AuthenticationFailure> {
         let assertion = self.assertion.as_ref().ok_or(AuthenticationFailure::MissingAssertion)?;
         Ok(assertion.expose())
@@ -166,16 +160,20 @@ impl ClientCredentials {
         if self.secret.is_none() && self.verbatim.is_none() {
             return Err(AuthenticationFailure::MissingSecret);
         }
-        // No short cut: both comparisons always run.
-        let secret_is_right = [&self.secret, &self.verbatim]
-            .into_iter()
-            .flatten()
-            .fold(false, |right, secret| right | expected.matches(secret.expose()));
-        match (secret_is_right, self.by_header) {
+        match (self.holds(expected), self.by_header) {
             (true, true) => Ok(()),
             (true, false) => Err(AuthenticationFailure::WrongMethod),
             (false, _) => Err(AuthenticationFailure::WrongSecret),
         }
+    }
+
+    /// Whether what came is the secret, in whichever reading.
+    fn holds(&self, expected: &SecretDigest) -> bool {
+        // No short cut: what came is compared in every reading that it has.
+        [&self.secret, &self.verbatim]
+            .into_iter()
+            .flatten()
+            .fold(false, |right, secret| right | expected.matches(secret.expose()))
     }
 
     pub(super) fn judge(
@@ -205,12 +203,7 @@ impl ClientCredentials {
             Some(TokenEndpointAuthMethod::ClientSecretPost) => !self.by_header,
             Some(TokenEndpointAuthMethod::None | TokenEndpointAuthMethod::PrivateKeyJwt) => false,
         };
-        // No short cut: what came is compared in every reading that it has.
-        let secret_is_right = [&self.secret, &self.verbatim]
-            .into_iter()
-            .flatten()
-            .fold(false, |right, secret| right | expected.matches(secret.expose()));
-        match (secret_is_right, method_is_right) {
+        match (self.holds(expected), method_is_right) {
             (true, true) => Ok(()),
             (true, false) => Err(AuthenticationFailure::WrongMethod),
             (false, _) => Err(AuthenticationFailure::WrongSecret),

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A change of a profile, and whether it is refused for many.
+type Case<'a> = (&'a dyn Fn(&mut Profile), bool);
+
 const BRAKE: Brake = Brake { share: 10, people: 2, window: Duration::from_secs(86_400) };
 
 fn people(range: std::ops::Range<u32>) -> Vec<DirectoryPerson> {
@@ -80,7 +83,7 @@ async fn lost_memberships_and_values_count() {
             one
         }))
     };
-    let cases: [(&dyn Fn(&mut Profile), bool); 5] = [
+    let cases: [Case<'_>; 5] = [
         (&|p| p.groups.truncate(1), true),
         (&|p| p.roles.clear(), true),
         (&|p| p.email = None, true),

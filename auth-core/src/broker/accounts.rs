@@ -294,10 +294,7 @@ impl Broker {
         let now = self.now();
         for _ in 0..4 {
             let mut account = self.find_account(name).await?;
-            // Whom a synchronisation shut out it lets in again; an administrator's word stands.
-            let by_sync =
-                account.inactive_reason.as_deref().is_some_and(|it| it.starts_with("sync:"));
-            if account.active == active && (active || !by_sync) {
+            if !is_news(&account, active) {
                 return Ok(false);
             }
             account.active = active;
@@ -340,6 +337,14 @@ impl Broker {
         event.log();
         Ok(removed)
     }
+}
+
+/// Whether enabling or disabling changes anything. Whom a synchronisation shut out it lets in
+/// again; an administrator's word stands, so disabling such an account is no empty word.
+#[must_use]
+pub fn is_news(account: &AccountRecord, active: bool) -> bool {
+    let by_sync = account.inactive_reason.as_deref().is_some_and(|it| it.starts_with("sync:"));
+    account.active != active || (!active && by_sync)
 }
 
 /// Roles that clients are told of.

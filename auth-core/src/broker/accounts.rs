@@ -310,10 +310,7 @@ impl Broker {
         let now = self.now();
         for _ in 0..4 {
             let mut account = self.find_account(name).await?;
-            // Whom a synchronisation shut out it lets in again; an administrator's word stands.
-            let by_sync =
-                account.inactive_reason.as_deref().is_some_and(|it| it.starts_with("sync:"));
-            if account.active == active && (active || !by_sync) {
+            if !is_news(&account, active) {
                 return Ok(false);
             }
             account.active = active;
@@ -356,6 +353,14 @@ impl Broker {
         self.tell(&account, event).await;
         Ok(removed)
     }
+}
+
+/// Whether enabling or disabling changes anything. Whom a synchronisation shut out it lets in
+/// again; an administrator's word stands, so disabling such an account is no empty word.
+#[must_use]
+pub fn is_news(account: &AccountRecord, active: bool) -> bool {
+    let by_sync = account.inactive_reason.as_deref().is_some_and(|it| it.starts_with("sync:"));
+    account.active != active || (!active && by_sync)
 }
 
 pub(super) fn invalid(what: &str, problem: &str) -> BrokerError {

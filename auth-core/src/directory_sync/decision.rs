@@ -159,8 +159,15 @@ fn decide_known(
     let mut after = before.clone();
     apply_profile(&mut after, &candidate.profile);
     let mut conflicts = Vec::new();
-    if let Some(cause) = &blocks.username {
-        conflicts.push(cause.clone());
+    // Who is kept in against the directory keeps the name too, which is what keeps them in.
+    let kept = candidate.inactive.is_some()
+        && before.active
+        && rules.administrators.contains(&before.username_key);
+    if kept {
+        conflicts.push(kept_administrator(&before.username));
+    }
+    conflicts.extend(blocks.username.clone());
+    if kept || blocks.username.is_some() {
         after.username.clone_from(&before.username);
         after.username_key.clone_from(&before.username_key);
     }
@@ -172,17 +179,8 @@ fn decide_known(
     }
     let mut operation = None;
     let mut reason = None;
-    let mut kept = false;
     match &candidate.inactive {
-        Some(_) if !before.active => {}
-        Some(_) if rules.administrators.contains(&before.username_key) => {
-            kept = true;
-            // It is protected by its name, so a change of the name would end the protection.
-            after.username.clone_from(&before.username);
-            after.username_key.clone_from(&before.username_key);
-            conflicts.push(kept_administrator(&before.username));
-        }
-        Some(word) => {
+        Some(word) if before.active && !kept => {
             operation = Some(Operation::Deactivate);
             reason = Some(word.clone());
             shut_out(&mut after, word);
@@ -192,7 +190,7 @@ fn decide_known(
             after.active = true;
             after.inactive_reason = None;
         }
-        None => {}
+        _ => {}
     }
     let mut fields = differences(Some(before), &after);
     let old_password = noted.and_then(|mark| mark.password_changed_at.as_deref());

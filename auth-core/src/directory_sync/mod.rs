@@ -4,9 +4,9 @@
 //! read -> compare with what was last seen -> decide -> settle names -> brake -> batches
 //! ```
 //!
-//! `plan` and `run` go the same way; `run` alone writes. The rules are pure ([`compare`],
-//! [`decision`], [`step`], [`plan`], [`names`], [`guard`]) and see one chunk of people at a time; [`runner`],
-//! [`apply`], [`spool`] and [`lease`] do the I/O. Nothing is decided before the directory said
+//! `plan` and `run` go the same way; `run` alone writes. The rules are pure (`compare`,
+//! `decision`, `step`, `plan`, `names`, `guard`) and see one chunk of people at a time; `runner`,
+//! `apply`, `spool` and `lease` do the I/O. Nothing is decided before the directory said
 //! that the read is complete. Nobody is ever deleted, or linked by a name or an address.
 
 mod apply;

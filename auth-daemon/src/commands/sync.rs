@@ -5,7 +5,6 @@ mod progress;
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use auth_core::clock::Timestamp;
 use auth_core::connector::ldap::LdapConnector;
 use auth_core::directory_sync::{ReadWish, RunRequest, SyncError, SyncOutcome};
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{Context, with_context};
-use crate::app::SyncPlan;
+use crate::app::{StartRefused, SyncPlan};
 use crate::cli::{ReadArguments, SyncCommand};
 use crate::exit::Exit;
 use crate::output;
@@ -51,8 +50,12 @@ fn find<'c>(context: &'c Context, id: &str) -> anyhow::Result<(&'c SyncPlan, &'c
     let plan = context.syncs.iter().find(|plan| plan.settings.directory == id);
     let known: Vec<&str> =
         context.syncs.iter().map(|plan| plan.settings.directory.as_str()).collect();
-    plan.zip(context.broker.connectors().directory(id)).with_context(|| {
-        format!("there is no directory {id:?} in the configuration; it names: {}", known.join(", "))
+    plan.zip(context.broker.connectors().directory(id)).ok_or_else(|| {
+        let names = known.join(", ");
+        StartRefused(format!(
+            "there is no directory {id:?} in the configuration; it names: {names}"
+        ))
+        .into()
     })
 }
 

@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use auth_core::broker::accounts::{AccountDetails, NewLocalAccount};
+use auth_core::broker::accounts::{AccountDetails, NewLocalAccount, is_news};
 use auth_core::secret::Secret;
 use auth_core::store::AccountPage;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ async fn set_active(
 ) -> anyhow::Result<Exit> {
     let word = if active { "enabled" } else { "disabled" };
     let account = context.broker.find_account(name).await?;
-    let changes = account.active != active;
+    let changes = is_news(&account, active);
     if changes && !dry_run {
         context.broker.set_active(name, active, &context.origin).await?;
     }

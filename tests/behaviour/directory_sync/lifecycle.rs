@@ -203,13 +203,20 @@ async fn who_is_disabled_or_leaves_the_filter_is_shut_out() -> Result<()> {
         line.map(|line| line["reason"].clone()).unwrap_or_default()
     };
     ensure!(reason("carol") == "gone" && reason("dave") == "account_disabled", "{shut:#}");
+    // An administrator's word makes it final for dave, also when the directory changes its mind.
+    daemon.cli(&["user", "disable", "dave"]).await?.success()?;
+    ensure!(user(&daemon, "dave").await?["inactive_reason"] == "administrator");
     // A temporary lockout shuts nobody out.
     ensure!(user(&daemon, "locked").await?["active"] == true);
     server.modify(&format!(
         "{}dn: uid=dave,{PEOPLE}\nchangetype: modify\ndelete: pwdAccountLockedTime\n",
         replace("carol", "departmentNumber", "8"),
     ))?;
-    ensure_counts(&run(&daemon, 0).await?, &[("reactivate", 2)])
+    ensure_counts(&run(&daemon, 0).await?, &[("reactivate", 1)])?;
+    ensure!(user(&daemon, "carol").await?["active"] == true);
+    ensure!(user(&daemon, "dave").await?["active"] == false);
+    daemon.cli(&["user", "enable", "dave"]).await?.success()?;
+    ensure_counts(&run(&daemon, 0).await?, &[("unchanged", 14), ("deactivate", 0)])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,7 +318,7 @@ async fn only_what_changed_is_read_and_found() -> Result<()> {
 async fn an_unknown_directory_and_a_dry_run() -> Result<()> {
     let server = slapd()?;
     let daemon = site::start(with_directory(&server, "")).await?;
-    let unknown = daemon.cli(&["sync", "plan", "--directory", "nowhere"]).await?.expect(1)?;
+    let unknown = daemon.cli(&["sync", "plan", "--directory", "nowhere"]).await?.expect(78)?;
     ensure!(unknown.stderr.contains("corp"), "{}", unknown.stderr);
     let dry = sync(&daemon, &["run", "--dry-run"], 0).await?;
     ensure_counts(&dry, &[("create", MADE)])?;

@@ -139,9 +139,9 @@ impl Model {
                 }
                 continue;
             };
-            let keeps_name = protected && kept.reason.is_none() && entry.disabled;
+            let stays = entry.disabled && protected && kept.reason.is_none();
             if entry.disabled {
-                if kept.reason.is_some() || !protected {
+                if !stays {
                     kept.reason.get_or_insert("sync:account_disabled".to_owned());
                     kept.shut_out = true;
                 }
@@ -153,7 +153,7 @@ impl Model {
                 kept.shut_out = false;
             }
             kept.first = Some(format!("first{}", entry.first));
-            if !keeps_name && !back.contains(&(*n, true)) {
+            if !stays && !back.contains(&(*n, true)) {
                 kept.username = name(entry.name);
             }
             if !back.contains(&(*n, false)) {

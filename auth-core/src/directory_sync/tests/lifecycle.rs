@@ -182,6 +182,20 @@ async fn named_administrators_are_never_shut_out() {
     }
 }
 
+/// The name is what keeps an administrator in: it is not taken away in the same stroke.
+#[tokio::test]
+async fn an_administrator_who_is_renamed_and_disabled_at_once_stays_in() {
+    let bench = Bench::with(NO_BRAKE, &["alice"]);
+    bench.run(&Made::of([person("s1", "alice")])).await;
+    let mut renamed = person("s1", "alicia");
+    renamed.state = PersonState::Inactive("account_disabled");
+    for _ in 0..2 {
+        let (outcome, _) = bench.run(&Made::of([renamed.clone()])).await;
+        assert_eq!((outcome.counts.conflict, outcome.counts.deactivate), (1, 0));
+        assert!(bench.account("alice").await.active);
+    }
+}
+
 #[tokio::test]
 async fn a_changed_password_ends_sessions() {
     let bench = Bench::new();

@@ -8,7 +8,7 @@ use super::{Outcome, cases, given, sample};
 use crate::store::{
     IdentityRecord, LeaseAnswer, PasswordChange, Store, StoreError, SyncBatchOutcome,
     SyncCompletion, SyncCounts, SyncJobDetail, SyncJobId, SyncJobRecord, SyncJobState, SyncLease,
-    SyncMark, SyncStatus, SyncStep, SyncTrace, SyncWrite,
+    SyncMark, SyncStatus, SyncStep, SyncTrace, SyncWrite, SyncedPerson,
 };
 use sample::{DAY, at};
 
@@ -29,6 +29,23 @@ cases!(
     what_was_noted_goes_with_the_identity,
     old_runs_are_purged,
 );
+
+/// The one person of [`DIRECTORY`] with this subject.
+pub(super) async fn found(store: &dyn Store, subject: &str) -> Result<SyncedPerson, StoreError> {
+    let mut found = store.synced_people(DIRECTORY, &[subject.to_owned()]).await?;
+    match (found.pop(), found.len()) {
+        (Some(person), 0) => Ok(person),
+        more => panic!("synced_people gives {subject} once, not {more:?} more"),
+    }
+}
+
+/// The newest run of [`DIRECTORY`].
+pub(super) async fn last_run(store: &dyn Store) -> Result<SyncJobRecord, StoreError> {
+    let Some(job) = store.sync_jobs(DIRECTORY, 1).await?.pop() else {
+        panic!("sync_jobs gives the run that began");
+    };
+    Ok(job)
+}
 
 /// The directory that [`person`] makes people of.
 pub(super) const DIRECTORY: &str = "corp";
@@ -315,18 +332,19 @@ async fn people_are_found_with_what_was_noted(store: Arc<dyn Store>) -> Outcome 
     note(&*store, &lease, &job, &first, mark(2)).await?;
     note(&*store, &lease, &job, "nobody", mark(4)).await?;
     let wanted = [first.clone(), "nobody".to_owned(), second.clone(), "Subject-1".to_owned()];
-    let mut found = store.synced_people(DIRECTORY, &wanted).await?;
-    found.sort_by(|a, b| a.subject.cmp(&b.subject));
-    assert_eq!(found.len(), 2, "{found:?}");
-    assert_eq!((found[0].subject.as_str(), &found[0].mark), (first.as_str(), &Some(mark(2))));
-    assert_eq!(found[0].account.id, sample::account_id(1));
-    assert_eq!((found[1].subject.as_str(), &found[1].mark), (second.as_str(), &None));
-    assert_eq!(found[1].account, given::existing_account(&*store, sample::account_id(2)).await?);
+    let mut people = store.synced_people(DIRECTORY, &wanted).await?;
+    people.sort_by(|a, b| a.subject.cmp(&b.subject));
+    let subjects: Vec<&String> = people.iter().map(|person| &person.subject).collect();
+    assert_eq!(subjects, [&first, &second]);
+    let one = found(&*store, &first).await?;
+    assert_eq!((one.mark, one.account.id), (Some(mark(2)), sample::account_id(1)));
+    let other = found(&*store, &second).await?;
+    let stored = given::existing_account(&*store, sample::account_id(2)).await?;
+    assert_eq!((other.mark, other.account), (None, stored));
     let bare =
         SyncMark { digest: None, shut_out: false, password_changed_at: None, dn: String::new() };
     note(&*store, &lease, &job, &first, bare.clone()).await?;
-    let found = store.synced_people(DIRECTORY, &[first]).await?;
-    assert_eq!(found[0].mark, Some(bare));
+    assert_eq!(found(&*store, &first).await?.mark, Some(bare));
     assert_eq!(store.synced_people("lab", &[second]).await?, []);
     assert_eq!(store.synced_people(DIRECTORY, &[]).await?, []);
     Ok(())
@@ -344,14 +362,13 @@ async fn what_a_login_noted_is_found(store: Arc<dyn Store>) -> Outcome {
         end_sessions_at: None,
     };
     assert!(store.note_password_change(noted.clone(), vec![]).await?);
-    let found = store.synced_people(DIRECTORY, std::slice::from_ref(&subject)).await?;
     let expected = SyncMark {
         digest: None,
         shut_out: false,
         password_changed_at: Some(noted.after),
         dn: String::new(),
     };
-    assert_eq!(found[0].mark, Some(expected));
+    assert_eq!(found(&*store, &subject).await?.mark, Some(expected));
     note(&*store, &lease, &job, &subject, mark(3)).await?;
     let changed = store.password_change(DIRECTORY, &subject).await?;
     assert_eq!(changed, mark(3).password_changed_at, "a login finds what a synchronisation noted");
@@ -362,10 +379,7 @@ async fn another_directory_that_shuts_out_is_told(store: Arc<dyn Store>) -> Outc
     let corp = lease(&*store, "node-a", 1).await?;
     let subject = person(&*store, 1).await?;
     store.link_identity(identity("lab", "x", 1), vec![]).await?;
-    let told = async || -> Result<bool, StoreError> {
-        let found = store.synced_people(DIRECTORY, std::slice::from_ref(&subject)).await?;
-        Ok(found[0].shut_out_elsewhere)
-    };
+    let told = async || Ok::<_, StoreError>(found(&*store, &subject).await?.shut_out_elsewhere);
     let run = running(&*store, &corp, 1).await?;
     note(&*store, &corp, &run, &subject, mark(2)).await?;
     assert!(!told().await?, "its own word is not another's");
@@ -422,8 +436,8 @@ async fn what_was_noted_goes_with_the_identity(store: Arc<dyn Store>) -> Outcome
     assert!(store.unlink_identity(DIRECTORY, &subject, vec![]).await?);
     assert_eq!(store.sync_traces(DIRECTORY, None, 10).await?, []);
     store.link_identity(identity(DIRECTORY, &subject, 1), vec![]).await?;
-    let found = store.synced_people(DIRECTORY, &[subject]).await?;
-    assert_eq!(found[0].mark, None, "linked anew, seen by no synchronisation");
+    let mark = found(&*store, &subject).await?.mark;
+    assert_eq!(mark, None, "linked anew, seen by no synchronisation");
     Ok(())
 }
 

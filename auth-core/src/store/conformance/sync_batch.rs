@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::sync::{DIRECTORY, identity, lease, mark, person, running};
+use super::sync::{DIRECTORY, found, identity, last_run, lease, mark, person, running};
 use super::{Outcome, cases, given, sample};
 use crate::store::{
     AccountRecord, ClaimMap, NewAccount, Store, SyncBatch, SyncBatchOutcome, SyncJobRecord,
@@ -98,8 +98,8 @@ async fn a_batch_makes_changes_and_notes(store: Arc<dyn Store>) -> Outcome {
     let mut trail = given::trail(&*store).await?;
     trail.sort_by_key(|event| event.at);
     assert_eq!(trail, [sample::event(1), sample::event(2)]);
-    let stored = store.sync_jobs(DIRECTORY, 1).await?;
-    assert_eq!((stored[0].applied, stored[0].deactivated), (2, 0));
+    let stored = last_run(&*store).await?;
+    assert_eq!((stored.applied, stored.deactivated), (2, 0));
     assert_eq!(store.apply_sync_batch(batch(&lease, &job, vec![])).await?, DONE, "an empty one");
     Ok(())
 }
@@ -127,7 +127,7 @@ async fn an_old_generation_changes_no_row(store: Arc<dyn Store>) -> Outcome {
     assert_eq!(store.account(sample::account_id(1)).await?, None, "nobody was made");
     assert_eq!(given::existing_account(&*store, before.id).await?, before);
     given::assert_untouched(&*store, &session).await?;
-    assert_eq!(store.synced_people(DIRECTORY, &[subject]).await?[0].mark, None);
+    assert_eq!(found(&*store, &subject).await?.mark, None);
     assert_eq!(given::trail(&*store).await?, trail);
     assert_eq!(store.sync_jobs(DIRECTORY, 9).await?, jobs);
     // The same generation in another's name is no right either.
@@ -154,14 +154,14 @@ async fn a_changed_account_is_left_out(store: Arc<dyn Store>) -> Outcome {
     assert_eq!(outcome, SyncBatchOutcome::Done { stale: vec![1] });
     let stored = given::existing_account(&*store, second.id).await?;
     assert_eq!(stored, AccountRecord { version: 2, ..second });
-    assert_eq!(store.synced_people(DIRECTORY, &["subject-2".to_owned()]).await?[0].mark, None);
+    assert_eq!(found(&*store, "subject-2").await?.mark, None);
     for n in [1, 3] {
         let account = given::existing_account(&*store, sample::account_id(n)).await?;
         assert_eq!(account.username, format!("Person{:05}", n + 20));
     }
     assert_eq!(given::trail(&*store).await?.len(), 2, "the events of what was written only");
-    let stored = store.sync_jobs(DIRECTORY, 1).await?;
-    assert_eq!((stored[0].applied, stored[0].deactivated), (2, 0));
+    let stored = last_run(&*store).await?;
+    assert_eq!((stored.applied, stored.deactivated), (2, 0));
 
     // The same account twice in one batch: only the first is as it was read.
     let account = given::existing_account(&*store, sample::account_id(1)).await?;
@@ -223,7 +223,7 @@ async fn a_taken_value_undoes_the_whole_batch(store: Arc<dyn Store>) -> Outcome 
         let linked = store.account_by_identity(DIRECTORY, &subject).await?;
         assert_eq!(linked, Some(before.clone()), "after {field}");
         assert_eq!(given::trail(&*store).await?, [], "after {field}");
-        assert_eq!(store.sync_jobs(DIRECTORY, 1).await?[0].applied, 0, "after {field}");
+        assert_eq!(last_run(&*store).await?.applied, 0, "after {field}");
     }
     Ok(())
 }
@@ -231,11 +231,11 @@ async fn a_taken_value_undoes_the_whole_batch(store: Arc<dyn Store>) -> Outcome 
 async fn names_may_be_swapped_and_handed_on(store: Arc<dyn Store>) -> Outcome {
     let lease = lease(&*store, "node-a", 100).await?;
     let job = running(&*store, &lease, 1).await?;
-    let mut accounts = Vec::new();
-    for n in 1..=3 {
+    let linked = async |n: u32| {
         person(&*store, n).await?;
-        accounts.push(given::existing_account(&*store, sample::account_id(n)).await?);
-    }
+        given::existing_account(&*store, sample::account_id(n)).await
+    };
+    let (one, two, three) = (linked(1).await?, linked(2).await?, linked(3).await?);
     let named = |account: &AccountRecord, as_of: &AccountRecord| AccountRecord {
         username: as_of.username.clone(),
         username_key: as_of.username_key.clone(),
@@ -246,13 +246,13 @@ async fn names_may_be_swapped_and_handed_on(store: Arc<dyn Store>) -> Outcome {
     // One and two swap; three gets a name of its own, and a new account takes three's old one.
     let mut heir = create(4);
     if let SyncWrite::Create { new, .. } = &mut heir.write {
-        new.account = named(&new.account, &accounts[2]);
+        new.account = named(&new.account, &three);
     }
     let steps = vec![
         heir,
-        update(named(&accounts[0], &accounts[1]), "subject-1", false),
-        update(named(&accounts[1], &accounts[0]), "subject-2", false),
-        update(named(&accounts[2], &sample::account(33)), "subject-3", false),
+        update(named(&one, &two), "subject-1", false),
+        update(named(&two, &one), "subject-2", false),
+        update(named(&three, &sample::account(33)), "subject-3", false),
     ];
     assert_eq!(store.apply_sync_batch(batch(&lease, &job, steps)).await?, DONE);
     for (key, n) in [("person00001", 2), ("person00002", 1), ("person00003", 4), ("person00033", 3)]
@@ -290,8 +290,8 @@ async fn a_deactivation_ends_sessions_and_pending_logins(store: Arc<dyn Store>) 
     assert!(token.is_none_or(|token| !token.account.active && token.session.revoked_at.is_some()));
     let late = given::completion(4, sample::browser_session(account.id, 9));
     assert!(!store.complete_login(late).await?, "a pending login comes to nothing");
-    let stored = store.sync_jobs(DIRECTORY, 1).await?;
-    assert_eq!((stored[0].applied, stored[0].deactivated), (1, 1));
+    let stored = last_run(&*store).await?;
+    assert_eq!((stored.applied, stored.deactivated), (1, 1));
     Ok(())
 }
 
@@ -346,8 +346,7 @@ async fn further_claims_are_put_replaced_and_removed(store: Arc<dyn Store>) -> O
         assert_eq!(store.apply_sync_batch(batch(&lease, &job, vec![step])).await?, DONE);
         let expected = new.unwrap_or(before);
         assert_eq!(store.claims(id).await?, expected);
-        let found = store.synced_people(DIRECTORY, std::slice::from_ref(&subject)).await?;
-        assert_eq!(found.first().map(|it| &it.claims), Some(&expected));
+        assert_eq!(found(&*store, &subject).await?.claims, expected);
     }
     assert_eq!(store.claims(sample::account_id(2)).await?, claims("claim-2"), "another's");
     Ok(())

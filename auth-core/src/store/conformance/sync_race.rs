@@ -90,14 +90,13 @@ async fn a_take_over_and_a_batch_do_not_overlap(nodes: Nodes) -> Outcome {
             }
         })
         .await;
-        let mut versions = Vec::new();
-        for outcome in outcomes {
-            versions.push(outcome?);
-        }
-        let seen_at_take_over = versions[0];
+        let answers: Vec<Option<i64>> = outcomes.into_iter().collect::<Result<_, _>>()?;
+        let [seen_at_take_over, written] = answers.as_slice() else {
+            panic!("two tasks have two answers");
+        };
         let last = given::existing_account(&*nodes.last(), account.id).await?.version;
-        assert_eq!(seen_at_take_over, Some(last), "no row changed after the take-over");
-        assert_eq!(last - account.version, versions[1].unwrap_or(-1), "as the batch was told");
+        assert_eq!(*seen_at_take_over, Some(last), "no row changed after the take-over");
+        assert_eq!(last - account.version, written.unwrap_or(-1), "as the batch was told");
     }
     Ok(())
 }

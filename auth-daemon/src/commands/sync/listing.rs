@@ -3,7 +3,7 @@
 //! JSON is written while the plan is made, so that a plan of a million lines needs no memory; the
 //! table shows the first lines only.
 
-use auth_core::directory_sync::{Change, Progress, SyncError, SyncOutcome, Watcher};
+use auth_core::directory_sync::{Change, Operation, Progress, SyncError, SyncOutcome, Watcher};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
@@ -27,7 +27,7 @@ pub(super) struct Listing {
 #[derive(Default)]
 struct Lines {
     number: usize,
-    shown: Vec<[String; 6]>,
+    shown: Vec<[String; 4]>,
 }
 
 impl Listing {
@@ -91,8 +91,7 @@ impl Listing {
 
     fn finish_table(&self, lines: &Lines, outcome: &Result<SyncOutcome, SyncError>) {
         if !lines.shown.is_empty() {
-            let header = ["op", "account", "dn", "id", "fields", "reason"];
-            output::table(header, lines.shown.iter().cloned());
+            output::table(["op", "account", "dn", "change"], lines.shown.iter().cloned());
         }
         if lines.number > lines.shown.len() {
             let more = lines.number - lines.shown.len();
@@ -153,19 +152,24 @@ impl Watcher for Listing {
     }
 }
 
-fn row(change: &Change) -> [String; 6] {
+fn row(change: &Change) -> [String; 4] {
     let fields: Vec<String> = change
         .fields
         .iter()
-        .map(|(name, field)| format!("{name}: {} → {}", short(&field.from), short(&field.to)))
+        // Of a new account every field is new: its address tells enough.
+        .filter(|(name, _)| change.op != Operation::Create || **name == "email")
+        .map(|(name, field)| match &field.from {
+            Value::Null => format!("{name}: {}", short(&field.to)),
+            from => format!("{name}: {} → {}", short(from), short(&field.to)),
+        })
         .collect();
+    let what: Vec<&str> =
+        change.reason.as_deref().into_iter().chain(fields.iter().map(String::as_str)).collect();
     [
         change.op.as_str().to_owned(),
         cell(change.account.as_deref().unwrap_or_default(), CELL),
         cell(&change.dn, CELL),
-        cell(&change.id, CELL),
-        cell(&fields.join(", "), CELL * 3),
-        cell(change.reason.as_deref().unwrap_or_default(), CELL * 4),
+        cell(&what.join("; "), CELL * 5),
     ]
 }
 
@@ -174,6 +178,10 @@ fn short(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(short).collect::<Vec<_>>().join(" "),
+        Value::Object(members) => {
+            let one = |(name, value): (&String, &Value)| format!("{name}={}", short(value));
+            members.iter().map(one).collect::<Vec<_>>().join(" ")
+        }
         other => other.to_string(),
     }
 }

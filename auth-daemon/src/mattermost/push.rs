@@ -109,6 +109,8 @@ impl Push<'_> {
             true => OutboxEventKind::AccountUpdated,
             false => event.kind,
         };
+        // One that an administrator over there made inactive is left alone altogether.
+        let may_belong = remote.delete_at == 0 || known.deactivated;
         let known = self.perform(&api, kind, &account, &remote, known, aftermath).await?;
         let deactivated_now = remote.delete_at == 0 && !account.active;
         if deactivated_now {
@@ -119,7 +121,7 @@ impl Push<'_> {
             again.due_at = self.now + LAST_SIGN_IN;
             aftermath.further.push(again);
         }
-        if account.active && (remote.delete_at == 0 || known.deactivated) {
+        if account.active && may_belong {
             self.bring_memberships(&api, &account, &remote.id, known).await?;
         }
         Ok(())
@@ -152,6 +154,9 @@ impl Push<'_> {
                 }
                 mattermost::Push::Activate => {
                     api.set_active(&remote.id, true).await?;
+                    // From now on it is not our doing if it is inactive there.
+                    known.deactivated = false;
+                    known = self.write(known).await?;
                     "mattermost.activated"
                 }
                 mattermost::Push::EndSessions => {

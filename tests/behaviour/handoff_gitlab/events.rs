@@ -258,7 +258,7 @@ async fn two_nodes_share_the_work_and_a_frozen_one_does_nothing_twice() -> Resul
     let database = server.create_database()?;
     let receiver = Receiver::start().await?;
     let mut first = start_on(&server.url(&database), &receiver, None).await?;
-    let ring = std::fs::read_to_string(first.folder().join("auth-daemon.keys"))?;
+    let ring = first.folder().join("auth-daemon.keys").display().to_string();
     let mut second = start_on(&server.url(&database), &receiver, Some(&ring)).await?;
     first.create_user(JANE, "jane@example.org", PASSWORD).await?;
     first.cli(&["user", "disable", JANE]).await?.success()?;
@@ -286,7 +286,7 @@ async fn start_on(url: &str, receiver: &Receiver, ring: Option<&str>) -> Result<
         hook(receiver)
     ));
     if let Some(ring) = ring {
-        builder = builder.file("auth-daemon.keys", ring);
+        builder = builder.set("keys.ring_file", ring);
     }
     builder.start().await
 }

@@ -181,7 +181,7 @@ impl<'a> Sides<'a> {
         account: Option<&AccountRecord>,
         choices: &AdoptionChoices,
     ) -> Option<&'static str> {
-        let is_named = choices.include.iter().any(|name| *name == user.username);
+        let is_named = choices.include.contains(&user.username);
         let adopted = self.account_of.get(user.id.as_str());
         if adopted.is_some() && adopted == account.map(|account| &account.id) {
             Some("adopted_already")

@@ -15,7 +15,7 @@ use crate::config::values::{DAY, DurationText, MINUTE, SecretText};
 
 /// A chat server or other relying party. Clients may also live in the store (`client add`), never
 /// under one id in both.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct RawClient {
     /// Its id (`client_id`), `[a-z0-9-]{1,32}`.
@@ -73,37 +73,6 @@ pub(in crate::config) struct RawClient {
     mattermost: Option<RawMattermost>,
     /// Hosts behind the reverse proxy, for `forward-auth`. Not available in this version.
     pub(super) hosts: Vec<String>,
-}
-
-impl Default for RawClient {
-    fn default() -> Self {
-        Self {
-            id: None,
-            name: None,
-            kind: ClientKind::default(),
-            redirect_uris: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-            secret: None,
-            secret_file: None,
-            public: false,
-            token_endpoint_auth_method: None,
-            jwks_file: None,
-            id_token_signed_response_alg: IdTokenAlgorithm::default(),
-            scopes: None,
-            groups: None,
-            connectors: None,
-            subject_type: SubjectType::default(),
-            access_token_lifetime: None,
-            refresh_token_lifetime: None,
-            session_kind: SessionKind::default(),
-            session_lifetime: None,
-            session_idle_timeout: None,
-            backchannel_logout_uri: None,
-            webhook: None,
-            mattermost: None,
-            hosts: Vec::new(),
-        }
-    }
 }
 
 impl RawClient {

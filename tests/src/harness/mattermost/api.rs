@@ -43,21 +43,16 @@ fn not_found() -> Response {
     refusal(StatusCode::NOT_FOUND, "app.user.missing_account.const", "not found")
 }
 
-#[expect(clippy::result_large_err, reason = "both are answers of a server of the tests")]
-fn change(
-    state: &mut Server,
-    id: &str,
-    change: impl FnOnce(&mut User),
-) -> Result<Response, Response> {
-    let user = state.users.get(id).ok_or_else(not_found)?;
+fn change(state: &mut Server, id: &str, change: impl FnOnce(&mut User)) -> Response {
+    let Some(user) = state.users.get(id) else { return not_found() };
     let mut changed = user.clone();
     change(&mut changed);
     if let Err(error) = state.check_unique(&changed) {
-        return Err(refusal(StatusCode::BAD_REQUEST, error, "taken"));
+        return refusal(StatusCode::BAD_REQUEST, error, "taken");
     }
     let answer = shown(&changed);
     state.users.insert(id.to_owned(), changed);
-    Ok(ok(answer))
+    ok(answer)
 }
 
 pub(super) async fn me(State(server): State<Shared>, headers: HeaderMap) -> Response {
@@ -170,10 +165,9 @@ pub(super) async fn set_auth(
         return refusal(StatusCode::BAD_REQUEST, "api.user.update_user_auth.invalid_request", "");
     };
     let mut state = server.open();
-    let changed = change(&mut state, &id, |user| {
+    change(&mut state, &id, |user| {
         (user.auth_service, user.auth_data) = (service, Some(data));
-    });
-    changed.unwrap_or_else(|refusal| refusal)
+    })
 }
 
 pub(super) async fn patch(
@@ -190,7 +184,7 @@ pub(super) async fn patch(
         let id = "api.user.patch_user.login_provider_attribute_set.app_error";
         return refusal(StatusCode::CONFLICT, id, "set by the login provider");
     }
-    let changed = change(&mut state, &id, |user| {
+    change(&mut state, &id, |user| {
         for (key, field) in [
             ("nickname", &mut user.nickname),
             ("position", &mut user.position),
@@ -200,8 +194,7 @@ pub(super) async fn patch(
                 value.clone_into(field);
             }
         }
-    });
-    changed.unwrap_or_else(|refusal| refusal)
+    })
 }
 
 pub(super) async fn revoke_all(

@@ -10,6 +10,7 @@ mod error;
 mod exit;
 mod extract;
 mod jobs;
+mod metadata_fetch;
 mod output;
 mod pages;
 mod routes;

@@ -11,6 +11,7 @@ mod oidc_provider;
 mod operations;
 mod pages;
 mod saml_attacks;
+mod saml_commands;
 mod saml_idp;
 mod second_factor;
 mod sessions;

@@ -18,8 +18,23 @@ pub(crate) enum Use {
     Tests,
 }
 
-const DEMO: &[&str] =
-    &["gcc", "libc6-dev", "make", "ca-certificates", "ldap-utils", "openssl", "procps", "slapd"];
+/// The libraries are what `auth-xmlsec` links; `libclang-dev` reads their headers.
+const DEMO: &[&str] = &[
+    "ca-certificates",
+    "gcc",
+    "ldap-utils",
+    "libc6-dev",
+    "libclang-dev",
+    "libssl-dev",
+    "libxml2-dev",
+    "libxmlsec1-dev",
+    "libxslt1-dev",
+    "make",
+    "openssl",
+    "pkg-config",
+    "procps",
+    "slapd",
+];
 /// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
 /// makes load, `simplesamlphp` under `php-cli` is a SAML identity provider, `xmlsec1` a second
 /// opinion on XML signatures, `strace` sees what a program opens.

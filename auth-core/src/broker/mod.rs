@@ -11,6 +11,8 @@ pub mod browser_session;
 mod first_factor;
 pub mod provider;
 mod recheck;
+#[cfg(feature = "saml")]
+pub mod saml_cabinet;
 mod second_factor;
 pub mod sessions;
 pub mod sign_in;

@@ -17,6 +17,7 @@ mod keys;
 mod logins;
 pub mod memory;
 mod replay;
+mod saml;
 mod sessions;
 mod throttle;
 mod tokens;
@@ -31,6 +32,7 @@ pub use factors::{FactorId, FactorKind, FactorRecord, FactorStore, RecoveryCodeR
 pub use keys::{ClientRecord, KeyStore, SigningKeyRecord};
 pub use logins::{LoginCompletion, LoginRecord, LoginStore};
 pub use replay::ReplayStore;
+pub use saml::{PendingMetadata, SamlKeyRecord, SamlMetadataRecord, SamlStore};
 pub use sessions::{
     CookieRecord, Revocation, RevocationScope, SessionFilter, SessionId, SessionRecord,
     SessionStore,
@@ -91,6 +93,7 @@ pub trait Store:
     + KeyStore
     + LoginStore
     + ReplayStore
+    + SamlStore
     + SessionStore
     + ThrottleStore
     + TokenStore

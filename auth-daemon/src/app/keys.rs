@@ -48,6 +48,12 @@ impl StorePlace {
     }
 }
 
+/// Whether the configured store is there; `None` when it cannot be told.
+pub(crate) async fn found(config: &Config) -> Option<Found> {
+    let StorePlace { options, .. } = StorePlace::of(config);
+    tokio::time::timeout(PATIENCE, auth_store::look(&options)).await.ok()?.ok()
+}
+
 /// Looks whether store and ring can be used as they are; changes nothing. Names the setting at
 /// fault and says what is wrong.
 pub(crate) async fn inspect(config: &Config) -> Result<(), (&'static str, String)> {

@@ -150,6 +150,20 @@ pub(crate) enum SamlCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make another key of ours, or withdraw one.
+    RotateKey {
+        #[command(flatten)]
+        connection: ConnectionArgument,
+        /// Withdraw this key instead of making one.
+        #[arg(long, value_name = "SHA256")]
+        retire: Option<String>,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the values to paste at the identity provider.
     Setup {
         #[command(flatten)]

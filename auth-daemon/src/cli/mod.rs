@@ -20,7 +20,7 @@ pub(crate) use clients::{AddClient, ClaimsCommand, ClientCommand};
 pub(crate) use directory::{LdapCommand, SamlCommand, SyncCommand};
 pub(crate) use keys::{AuditCommand, KeyCommand, TokenCommand};
 
-/// Single sign-on for a chat server: LDAP and local accounts, handed on by OpenID Connect.
+/// Single sign-on for a chat server: LDAP, SAML and local accounts, handed on by OpenID Connect.
 #[derive(Debug, Parser)]
 #[command(name = "auth-daemon", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use auth_core::clock::{Clock as _, SystemClock};
 use serde::Serialize;
 
 use super::reachability;
@@ -91,6 +92,7 @@ async fn check(file: Option<&Path>, offline: bool, json: bool) -> Exit {
     let (path, findings) = match Config::load(file) {
         Ok(loaded) => {
             let mut findings = loaded.warnings;
+            findings.extend(crate::app::saml::findings(&loaded.config, SystemClock.now()));
             if !offline {
                 findings.extend(reachability::check(&loaded.config).await);
             }

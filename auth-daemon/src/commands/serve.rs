@@ -31,8 +31,23 @@ pub(crate) async fn run(file: Option<&Path>) -> anyhow::Result<Exit> {
     let public = Listener::bind("public", listen.public, tls)?;
     let admin = Listener::bind("admin", listen.admin, None)?;
     let metrics = telemetry::start_metrics()?;
-    let parts = app::open(loaded.config).await?;
+    let mut config = loaded.config;
+    app::saml::refuse_errors(&config)?;
+    let (connections, public_url) = (std::mem::take(&mut config.saml), config.public_url.clone());
+    let parts = app::open(config).await?;
     let store = Arc::clone(parts.broker.store());
+    let cabinet = app::saml::cabinet(Arc::clone(&store), Arc::clone(&parts.ring));
+    match app::saml::prepare(&connections, &public_url, &cabinet).await {
+        Ok(complete) if complete.is_empty() => {}
+        Ok(_) => tracing::warn!(
+            event = "saml.sign_in_unavailable",
+            "the sign-in page does not offer SAML connections in this version"
+        ),
+        Err(error) => {
+            store.close().await;
+            return Err(error);
+        }
+    }
     let event = AuditRecord::new(parts.broker.now(), "config.loaded")
         .from_request(&app::command_line_origin())
         .with("file", path);

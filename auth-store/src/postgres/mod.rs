@@ -26,6 +26,7 @@ mod logins;
 mod passwords;
 mod purge;
 mod replay;
+mod saml;
 mod schema;
 mod sessions;
 mod target;

@@ -14,11 +14,18 @@ use crate::Found;
 use crate::migration::{Applied, Migration, plan};
 
 /// What this program carries.
-const KNOWN: &[Migration] = &[Migration {
-    number: 1,
-    name: "initial",
-    sql: include_str!("../../migrations/postgres/0001_initial.sql"),
-}];
+pub(super) const KNOWN: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "initial",
+        sql: include_str!("../../migrations/postgres/0001_initial.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "saml",
+        sql: include_str!("../../migrations/postgres/0002_saml.sql"),
+    },
+];
 
 /// Key of the advisory lock under which migrations run ("auth" in ASCII).
 const LOCK: i64 = 0x6175_7468;

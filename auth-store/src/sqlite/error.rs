@@ -61,6 +61,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("factor.", "factor"),
     ("recovery_code.", "recovery_code"),
     ("signing_key.", "kid"),
+    ("saml_key.", "saml_key"),
 ];
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod purge;
 mod reader;
 mod replay;
 mod row;
+mod saml;
 mod schema;
 mod sessions;
 mod throttle;

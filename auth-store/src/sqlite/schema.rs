@@ -18,11 +18,18 @@ use crate::Found;
 use crate::migration::{Applied, Migration, plan};
 
 /// What this program carries.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "initial",
-    sql: include_str!("../../migrations/sqlite/0001_initial.sql"),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "initial",
+        sql: include_str!("../../migrations/sqlite/0001_initial.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "saml",
+        sql: include_str!("../../migrations/sqlite/0002_saml.sql"),
+    },
+];
 
 /// Named values for a schema that is about to be made.
 pub(super) type FirstValues = [(String, Vec<u8>)];

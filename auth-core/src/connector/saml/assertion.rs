@@ -50,7 +50,7 @@ pub(crate) struct AuthnStatement {
 }
 
 /// `Attribute`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AssertedAttribute {
     pub(crate) name: String,
     pub(crate) friendly_name: Option<String>,

@@ -217,3 +217,6 @@ fn language(text: &str) -> Option<String> {
         && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     plain.then(|| tag.replace('_', "-"))
 }
+
+#[cfg(test)]
+mod tests;

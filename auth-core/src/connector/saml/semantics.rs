@@ -329,3 +329,6 @@ fn ahead(at: Timestamp, expected: &Expected<'_>) -> String {
 }
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
+
+#[cfg(test)]
+mod tests;

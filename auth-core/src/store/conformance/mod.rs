@@ -24,6 +24,8 @@ mod race;
 mod replay;
 mod revocation;
 mod rotation;
+mod saml;
+mod saml_races;
 mod sample;
 mod sessions;
 mod throttle;
@@ -116,6 +118,7 @@ fn all_cases() -> Vec<Case> {
         keys::cases(),
         throttle::cases(),
         replay::cases(),
+        saml::cases(),
         audit::cases(),
         purge::cases(),
         purge_sessions::cases(),
@@ -127,7 +130,10 @@ fn all_cases() -> Vec<Case> {
 }
 
 fn race_cases() -> Vec<RaceCase> {
-    [concurrency::cases(), interleaving::cases()].into_iter().flatten().collect()
+    [concurrency::cases(), interleaving::cases(), saml_races::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Runs one case in a task of its own, so that its panic ends only this case.

@@ -10,8 +10,9 @@ use crate::clock::Timestamp;
 use crate::secret::TokenHash;
 use crate::store::{
     AccessTokenRecord, AccountId, AccountRecord, ClientRecord, CodeRecord, CookieRecord, FactorId,
-    FactorKind, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, RefreshTokenRecord,
-    SessionId, SessionRecord, SigningKeyRecord,
+    FactorKind, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, PendingMetadata,
+    RefreshTokenRecord, SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord,
+    SigningKeyRecord,
 };
 
 /// Seconds of a day.
@@ -231,6 +232,31 @@ pub(super) fn signing_key(n: u32, algorithm: &str) -> SigningKeyRecord {
         kid: format!("key-{n}"),
         algorithm: algorithm.to_owned(),
         sealed: vec![0, 200, 1, 100],
+        created_at: at(600 + u64::from(n)),
+        active_from: at(700 + u64::from(n)),
+        retired_at: None,
+    }
+}
+
+pub(super) fn saml_metadata(connection: &str) -> SamlMetadataRecord {
+    SamlMetadataRecord {
+        connection: connection.to_owned(),
+        source: "import".to_owned(),
+        document: vec![0, 60, 255],
+        accepted_at: at(810),
+        checked_at: at(820),
+        pending: Some(PendingMetadata { document: vec![7, 0, 254], found_at: at(830) }),
+        // The store has to set this itself.
+        version: 77,
+    }
+}
+
+pub(super) fn saml_key(connection: &str, n: u32) -> SamlKeyRecord {
+    SamlKeyRecord {
+        id: format!("key-{n}"),
+        connection: connection.to_owned(),
+        certificate: vec![48, 0, 255],
+        sealed: vec![1, 0, 200],
         created_at: at(600 + u64::from(n)),
         active_from: at(700 + u64::from(n)),
         retired_at: None,

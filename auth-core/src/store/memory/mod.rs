@@ -11,6 +11,7 @@ mod keys;
 mod logins;
 mod purge;
 mod replay;
+mod saml;
 mod sessions;
 mod throttle;
 mod tokens;
@@ -22,8 +23,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
-    CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, SessionId,
-    SessionRecord, SigningKeyRecord, Store, StoreError,
+    CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord,
+    SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord, SigningKeyRecord, Store,
+    StoreError,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
@@ -67,6 +69,8 @@ struct State {
     recovery_codes: HashMap<AccountId, HashSet<[u8; 32]>>,
     signing_keys: Vec<SigningKeyRecord>,
     clients: BTreeMap<String, ClientRecord>,
+    saml_metadata: BTreeMap<String, SamlMetadataRecord>,
+    saml_keys: Vec<SamlKeyRecord>,
     named_values: HashMap<String, Vec<u8>>,
     counters: HashMap<String, Counter>,
     /// When the mark of (scope, key) expires.

@@ -11,10 +11,11 @@ use auth_core::connector::saml::{
 };
 use serde_json::{Map, Value, json};
 
-use super::at;
+use super::Chosen;
 use crate::app::saml;
-use crate::config::{Loaded, MetadataSource};
+use crate::config::MetadataSource;
 use crate::exit::Exit;
+use crate::metadata_fetch::fetch;
 use crate::output;
 
 /// What the command line gave.
@@ -26,11 +27,7 @@ pub(super) struct Arguments {
 }
 
 /// Runs `saml inspect`.
-pub(super) async fn run(
-    loaded: Loaded,
-    index: usize,
-    arguments: Arguments,
-) -> anyhow::Result<Exit> {
+pub(super) async fn run(chosen: &Chosen, arguments: Arguments) -> anyhow::Result<Exit> {
     let now = match &arguments.at {
         None => SystemClock.now(),
         Some(text) => match Timestamp::parse_rfc3339(text) {
@@ -42,10 +39,10 @@ pub(super) async fn run(
         },
     };
     let content = read(&arguments.response)?;
-    let connection = match connection(&loaded, index, now).await? {
+    let connection = match connection(chosen, now).await? {
         Ok(connection) => connection,
         Err(refusal) => {
-            output::message(&format!("{}: {refusal}", at(&loaded, index)?.id));
+            output::message(&format!("{}: {refusal}", chosen.saml().id));
             return Ok(Exit::Configuration);
         }
     };
@@ -66,21 +63,34 @@ fn read(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
 }
 
 async fn connection(
-    loaded: &Loaded,
-    index: usize,
+    chosen: &Chosen,
     now: Timestamp,
 ) -> anyhow::Result<Result<SamlConnection, SamlRefusal>> {
-    let configured = at(loaded, index)?;
-    let document = match &configured.metadata {
-        MetadataSource::File(file) => {
-            std::fs::read(file).with_context(|| format!("metadata_file: {}", file.display()))?
+    let configured = chosen.saml();
+    let config = &chosen.loaded.config;
+    let mut keys = saml::keys_of_files(configured)?;
+    let mut document = saml::document(configured, None).await?;
+    if (keys.is_empty() || document.is_none())
+        && let Some((cabinet, store)) = saml::existing_cabinet(config).await?
+    {
+        if keys.is_empty() {
+            keys = cabinet.keys(&configured.id).await?;
         }
-        MetadataSource::Url(_) | MetadataSource::Imported => {
-            anyhow::bail!("give the identity provider's metadata as metadata_file")
+        if document.is_none() {
+            document = saml::document(configured, Some(&cabinet)).await?;
         }
-    };
-    let keys = saml::keys_of_files(configured)?;
-    let mut settings = saml::settings(configured, &loaded.config.public_url);
+        store.close().await;
+    }
+    if document.is_none()
+        && let MetadataSource::Url(url) = &configured.metadata
+    {
+        document = Some(fetch(url).await.with_context(|| url.to_string())?);
+    }
+    let document = document.context(
+        "there is no metadata of the identity provider: set metadata_file or metadata_url, or run \
+         `saml import`",
+    )?;
+    let mut settings = saml::settings(configured, &config.public_url);
     if keys.is_empty() {
         // Nothing is sent here, so nothing has to be signed.
         settings.sign_requests = false;
@@ -119,7 +129,7 @@ impl Report {
             Some(id) => Expectation::Request(PendingRequest { id, forced_at: None }),
             None => Expectation::Unsolicited,
         };
-        let Judgement { mut checks, statement, outcome } =
+        let Judgement { mut checks, statement, outcome, .. } =
             connection.verify(&decoded, expectation, now);
         if in_response_to.is_none() && own.is_some() {
             checks.push(Check {
@@ -218,9 +228,10 @@ fn person(statement: &Statement) -> Value {
 
 /// Raw XML, the form body, or base64 as posted.
 fn decode(content: &[u8]) -> Result<Vec<u8>, SamlRefusal> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+/=%&-_.*~\t\r\n !".contains(c);
     let text = match std::str::from_utf8(content) {
-        // Neither base64 nor a form has a `<` in it.
-        Ok(text) if !text.contains('<') && !text.contains('\0') => text,
+        Ok(text) if text.chars().all(is_plain) => text,
+        // Neither base64 nor a form.
         _ => return Ok(content.to_vec()),
     };
     if is_form(text) {
@@ -233,7 +244,9 @@ fn decode(content: &[u8]) -> Result<Vec<u8>, SamlRefusal> {
 /// `name=value`; base64 has its equals signs at the end only.
 fn is_form(text: &str) -> bool {
     let is_padding = |rest: &str| rest.chars().all(|c| c == '=' || c.is_ascii_whitespace());
-    text.contains(['&', '%']) || text.split_once('=').is_some_and(|(_, rest)| !is_padding(rest))
+    text.starts_with("SAMLResponse=")
+        || text.contains(['&', '%'])
+        || text.split_once('=').is_some_and(|(_, rest)| !is_padding(rest))
 }
 
 #[cfg(test)]

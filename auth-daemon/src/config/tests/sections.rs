@@ -203,11 +203,66 @@ fn admin() {
 }
 
 #[test]
-fn connectors_of_later_versions_are_refused_and_judged() {
+fn saml() {
+    use crate::config::MetadataSource;
+    let with = |more: &str| format!("[[saml]]\nid = \"okta\"\npreset = \"okta\"\n{more}");
+    check(&with("metadata_url = \"https://idp.example.com/\""), &[]);
+    assert_eq!(config(&with("")).saml[0].metadata, MetadataSource::Imported);
     check(
-        "[[saml]]\nid = \"okta\"\nmetadata_url = \"https://idp.example.com/\"",
-        &["saml: not available in this version"],
+        &with("metadata_url = \"http://idp.example.com/\""),
+        &["saml[0].metadata_url (okta): is no https URL"],
     );
+    check(
+        &with("metadata_url = \"https://a.example/\"\nmetadata_file = \"/nowhere.xml\""),
+        &["saml[0].metadata_url (okta): `metadata_url` and `metadata_file` are both set"],
+    );
+    check(
+        &with("metadata_file = \"/nowhere.xml\"\nsp_key_files = [\"/nowhere.pem\"]"),
+        &[
+            "saml[0].metadata_file (okta): /nowhere.xml cannot be read",
+            "saml[0].sp_key_files[0] (okta): /nowhere.pem cannot be read",
+        ],
+    );
+    check(&with("clock_skew = \"301s\""), &["saml[0].clock_skew (okta): 301s is out of range"]);
+    check(
+        &with("sp_entity_id = \"a b\"\nentity_id = \"\""),
+        &["saml[0].sp_entity_id (okta): is no entity id", "saml[0].entity_id (okta): is no"],
+    );
+    check(
+        &with("metadata_signature_certificate_sha256 = [\"abc\"]\nadmin_rules = [\"x\"]"),
+        &[
+            "saml[0].metadata_signature_certificate_sha256[0] (okta): is no SHA-256 fingerprint",
+            "saml[0].admin_rules[0] (okta): is no rule",
+        ],
+    );
+    check(
+        &with("[saml.attributes]\nusername = \"\"\n[saml.attributes.claims]\nroles = \"r\""),
+        &[
+            "saml[0].attributes.username (okta): is no attribute name",
+            "saml[0].attributes.claims.roles (okta): is a claim that the broker makes",
+        ],
+    );
+    check(&with("skip_verification = true"), &["saml[0].skip_verification (okta): unknown key"]);
+    check_warnings(
+        &format!(
+            "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n{}",
+            with("metadata_url = \"https://idp.example.com/\"\nallow_sha1 = true")
+        ),
+        &["saml[0].allow_sha1 (okta): accepts weak signatures"],
+    );
+    let fingerprint = ["ab"; 32].join(":");
+    let text = format!(
+        "name_id_format = \"email\"\nguest_rules = [\"groups=cn=a,dc=b\"]\n\
+         metadata_signature_certificate_sha256 = [\"{fingerprint}\"]"
+    );
+    let connection = &config(&with(&text)).saml[0];
+    assert_eq!(connection.metadata_signature_certificates, [[0xab; 32]]);
+    assert_eq!(connection.guest_rules[0].value, "cn=a,dc=b");
+    assert!(connection.name_id_format.as_ref().unwrap().ends_with("emailAddress"));
+}
+
+#[test]
+fn connectors_of_later_versions_are_refused_and_judged() {
     check(
         "[[oidc]]\nid = \"google\"\npreset = \"google\"\nclient_id = \"x\"",
         &["oidc: not available in this version"],
@@ -215,9 +270,7 @@ fn connectors_of_later_versions_are_refused_and_judged() {
     check(
         "[[saml]]\nid = \"login page\"\nclock_skew = \"10m\"\n[[oidc]]\nid = \"google\"",
         &[
-            "saml: not available in this version",
             "saml[0].id (login page): is no id",
-            "saml[0].metadata_url (login page): is missing",
             "saml[0].clock_skew (login page): 10m is out of range; give \"0s\" to \"5m\"",
             "oidc: not available in this version",
             "oidc[0].client_id (google): is missing",

@@ -97,7 +97,7 @@ fn choose<'s, 'e, 'a>(
         many => {
             let known: Vec<String> = many.iter().take(5).map(|it| id(it)).collect();
             Err(SamlCode::MetadataEntity.because(format!(
-                "{} entities, name one with idp_entity_id: {}",
+                "{} entities, name one with entity_id: {}",
                 many.len(),
                 known.join(", ")
             )))

@@ -129,6 +129,13 @@ impl<'a> Builder<'a> {
     fn reference(&mut self, raw: &'a str) -> Result<(), SamlRefusal> {
         let name = raw.strip_prefix('&').and_then(|it| it.strip_suffix(';'));
         let c = referenced(name.ok_or_else(|| malformed("a reference is cut"))?)?;
+        // Without a text of its own for each: there may be thousands in a row.
+        if let Some((parent, _)) = self.open.last_mut()
+            && let Some(Node::Text(before)) = parent.children.last_mut()
+        {
+            before.to_mut().push(c);
+            return Ok(());
+        }
         self.push_text(Cow::Owned(c.to_string()))
     }
 
@@ -189,12 +196,13 @@ pub(super) fn referenced(name: &str) -> Result<char, SamlRefusal> {
         _ => name.strip_prefix('#').ok_or_else(|| malformed("an entity that is not declared"))?,
     };
     let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |hex| (hex, 16));
-    let plain = (1..=8).contains(&digits.len()) && digits.chars().all(|c| c.is_digit(radix));
+    // Digits only: the number parser would take a sign too.
+    let plain = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
     let value = plain.then(|| u32::from_str_radix(digits, radix).ok()).flatten();
     value
         .and_then(char::from_u32)
         .filter(|&c| is_allowed(c))
-        .ok_or_else(|| SamlCode::Character.because(format!("&{name};")))
+        .ok_or_else(|| SamlCode::Character.because("a reference to no character of XML"))
 }
 
 pub(super) fn malformed(detail: impl Into<String>) -> SamlRefusal {

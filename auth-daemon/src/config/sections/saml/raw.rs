@@ -31,7 +31,7 @@ pub(in crate::config) struct RawSaml {
     /// A file with the identity provider's metadata, instead of `metadata_url`.
     metadata_file: Option<PathBuf>,
     /// Entity id of the identity provider, where the metadata describes several.
-    idp_entity_id: Option<String>,
+    entity_id: Option<String>,
     /// SHA-256 fingerprints of certificates, one of which has to have signed the metadata: 64
     /// hexadecimal digits each, colons are allowed. With them, changed keys need no approval.
     metadata_signature_certificate_sha256: Vec<String>,
@@ -118,7 +118,7 @@ impl Default for RawSaml {
             preset: SamlPreset::default(),
             metadata_url: None,
             metadata_file: None,
-            idp_entity_id: None,
+            entity_id: None,
             metadata_signature_certificate_sha256: Vec::new(),
             metadata_refresh: "6h".into(),
             allow_idp_initiated: false,
@@ -179,7 +179,7 @@ impl RawSaml {
             id,
             preset: self.preset,
             metadata,
-            idp_entity_id: self.idp_entity_id,
+            entity_id: self.entity_id,
             metadata_signature_certificates: pins,
             metadata_refresh: metadata_refresh.unwrap_or_default(),
             allow_idp_initiated: self.allow_idp_initiated,
@@ -229,9 +229,7 @@ impl RawSaml {
                 problems.endpoint(&at.key(key), url);
             }
         }
-        for (key, text) in
-            [("sp_entity_id", &self.sp_entity_id), ("idp_entity_id", &self.idp_entity_id)]
-        {
+        for (key, text) in [("sp_entity_id", &self.sp_entity_id), ("entity_id", &self.entity_id)] {
             let sound = |text: &String| {
                 (1..=1024).contains(&text.len())
                     && !text.chars().any(|c| c.is_whitespace() || c.is_control())

@@ -1,5 +1,8 @@
 //! From `[[saml]]` to a connection: settings, keys of ours, the identity provider's metadata.
 
+mod findings;
+mod trust;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,11 +10,16 @@ use anyhow::Context as _;
 use auth_core::clock::Timestamp;
 use auth_core::connector::saml::engine::{PrivateKey, XmlSecurity};
 use auth_core::connector::saml::{
-    IdentityProvider, MetadataChoice, Preset, RequestBinding, SamlConnection, SamlRefusal,
-    SamlSettings,
+    IdentityProvider, Preset, RequestBinding, SamlConnection, SamlRefusal, SamlSettings,
 };
 use auth_xmlsec::XmlsecEngine;
 use url::Url;
+
+pub(crate) use findings::findings;
+pub(crate) use trust::{
+    cabinet, choice, document, existing_cabinet, open_cabinet, own_keys, prepare, read_file,
+    refuse_errors,
+};
 
 use crate::config::{PublicUrl, Saml, SamlAttributes, SamlPreset, SamlRequestBinding};
 
@@ -81,12 +89,7 @@ pub(crate) fn identity_provider(
     document: &[u8],
     now: Timestamp,
 ) -> Result<IdentityProvider, SamlRefusal> {
-    let choice = MetadataChoice {
-        entity_id: saml.idp_entity_id.as_deref(),
-        signed_by: &saml.metadata_signature_certificates,
-        allow_weak: saml.allow_sha1,
-    };
-    IdentityProvider::from_metadata(document, choice, engine().as_ref(), now)
+    IdentityProvider::from_metadata(document, choice(saml), engine().as_ref(), now)
 }
 
 /// Puts a connection together.

@@ -95,7 +95,8 @@ async fn setup_prints_the_values_of_the_vendor() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn imported_metadata_lives_in_the_store_or_in_the_configuration_never_in_both() -> Result<()> {
+async fn imported_metadata_lives_in_the_store_or_in_the_configuration_never_in_both() -> Result<()>
+{
     let mut daemon = site::start(with_connection("")).await?;
     let waits = |event: &Value| event["event"] == "saml.connection_waits";
     ensure!(daemon.events().iter().any(waits), "{:?}", daemon.log());
@@ -184,7 +185,8 @@ async fn a_captured_response_is_judged_without_a_store() -> Result<()> {
     let none = [&good[..], &["--in-response-to", ""]].concat();
     let output = with_connection(&lines).run(&none).await?.expect(2)?;
     ensure!(output.json()?["code"] == "in_response_to", "{}", output.stdout);
-    let text = ["saml", "inspect", "--connection", "okta", &response, "--at", "2020-01-01T00:00:00Z"];
+    let text =
+        ["saml", "inspect", "--connection", "okta", &response, "--at", "2020-01-01T00:00:00Z"];
     let output = with_connection(&lines).run(&text).await?.expect(2)?;
     ensure!(output.stdout.contains("FAIL  not_before"), "{}", output.stdout);
     let unknown = ["saml", "inspect", "--connection", "nobody", &response];

@@ -232,6 +232,7 @@ async fn main() -> anyhow::Result<()> {
     let connectors = Connectors {
         local: None,
         directories: vec![LdapConnector::new(directory, Arc::new(SystemRandom::new()))?],
+        ..Connectors::default()
     };
     let mut settings = BrokerSettings::default();
     if arguments.iter().any(|argument| argument == "--require-second-factor") {

@@ -24,6 +24,9 @@ pub mod store;
 
 pub mod broker;
 
+#[cfg(feature = "ldap")]
+pub mod directory_sync;
+
 pub mod audit;
 pub mod clock;
 pub mod key_ring;

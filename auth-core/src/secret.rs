@@ -38,6 +38,30 @@ impl Secret {
     }
 }
 
+/// A secret that presented texts are compared with again and again: hashed once, not at each
+/// comparison, and not kept as text.
+pub struct SecretDigest(Zeroizing<[u8; 32]>);
+
+impl SecretDigest {
+    /// The digest of `secret`.
+    #[must_use]
+    pub fn of(secret: &Secret) -> Self {
+        Self(Zeroizing::new(sha256(secret.expose().as_bytes())))
+    }
+
+    /// As [`Secret::matches`].
+    #[must_use]
+    pub fn matches(&self, other: &str) -> bool {
+        self.0.ct_eq(&sha256(other.as_bytes())).into()
+    }
+}
+
+impl fmt::Debug for SecretDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretDigest")
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
@@ -158,5 +182,8 @@ mod tests {
         let secret = Secret::new("correct horse".into());
         assert!(secret.matches("correct horse"));
         assert!(!secret.matches("correct hors"));
+        let digest = SecretDigest::of(&secret);
+        assert!(digest.matches("correct horse") && !digest.matches("correct hors"));
+        assert_eq!(format!("{digest:?}"), "SecretDigest");
     }
 }

@@ -6,27 +6,34 @@ mod connectors;
 mod keys;
 mod observe;
 pub(crate) mod saml;
+mod synchronisation;
+pub(crate) mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use auth_core::audit::Origin;
-use auth_core::broker::provider::{Provider, ProviderError};
-use auth_core::broker::{Broker, BrokerSettings};
-use auth_core::clock::{Clock, SystemClock};
+use auth_core::broker::provider::{Provider, ProviderError, ProviderSettings};
+use auth_core::broker::{Broker, BrokerSettings, Connectors};
+use auth_core::clock::{Clock, SystemClock, Timestamp};
 use auth_core::connector::ldap::LdapConnector;
 use auth_core::connector::password::PasswordRules;
+use auth_core::factor::passkey::Passkeys;
 use auth_core::key_ring::KeyRing;
 use auth_core::random::{Random, SystemRandom};
 use auth_core::session::SessionLifetime;
-use auth_core::store::ThrottleRule;
+use auth_core::store::{Store, ThrottleRule};
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 use uuid::Uuid;
 
-use crate::config::Config;
-pub(crate) use keys::{StartRefused, inspect};
+use crate::config::{Config, Logo};
+use crate::outbox::Targets;
+pub(crate) use keys::{StartRefused, StorePlace, inspect};
+pub(crate) use synchronisation::SyncPlan;
 
 /// What the site is called and who stands before it.
 pub(crate) struct Site {
@@ -36,12 +43,24 @@ pub(crate) struct Site {
     pub(crate) secure: bool,
     /// Peers whose `Forwarded` and `X-Forwarded-For` count.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Pictures of connectors.
+    pub(crate) logos: BTreeMap<String, Logo>,
 }
 
 impl Site {
     /// Name of the session cookie.
     pub(crate) const fn session_cookie(&self) -> &'static str {
         if self.secure { "__Host-auth_session" } else { "auth_session" }
+    }
+
+    /// Name of the cookie that remembers how this browser signed in the last time.
+    pub(crate) const fn last_used_cookie(&self) -> &'static str {
+        if self.secure { "__Host-auth_last" } else { "auth_last" }
+    }
+
+    /// Name of the cookie of a remembered device.
+    pub(crate) const fn device_cookie(&self) -> &'static str {
+        if self.secure { "__Host-auth_device" } else { "auth_device" }
     }
 
     /// Name of the cookie that binds pending logins to a browser.
@@ -54,9 +73,22 @@ impl Site {
 pub(crate) struct App {
     pub(crate) broker: Arc<Broker>,
     pub(crate) provider: Arc<Provider>,
+    pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
+    /// How each directory is synchronised.
+    pub(crate) syncs: Vec<SyncPlan>,
+    /// When the daemon was started.
+    pub(crate) started_at: Timestamp,
+    pub(crate) targets: Arc<Targets>,
+    /// Turns true when the daemon is asked to end.
+    pub(crate) ending: watch::Receiver<bool>,
+    /// A permit for each stream of events.
+    pub(crate) streams: Arc<Semaphore>,
 }
+
+/// Streams of events at once.
+pub(crate) const STREAMS: usize = 64;
 
 /// Everything that is open: what `serve` serves and what the commands work on.
 pub(crate) struct Parts {
@@ -65,33 +97,114 @@ pub(crate) struct Parts {
     pub(crate) password_rules: PasswordRules,
     pub(crate) site: Site,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) syncs: Vec<SyncPlan>,
+    pub(crate) targets: Arc<Targets>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
 }
 
 /// Opens store and key ring and builds the parts.
 ///
 /// # Errors
 /// Says which setting is at fault; nothing is overwritten.
-pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
+pub(crate) async fn open(config: Config) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // All that the configuration alone can get wrong comes first: then nothing was opened yet.
     let place = keys::StorePlace::of(&config);
+    let prepared = prepare(config, &random)?;
+    let (store, ring) = keys::open_store(place, random.as_ref(), SystemClock.now()).await?;
+    match assemble(prepared, Arc::clone(&store), ring, random).await {
+        Ok(parts) => Ok(parts),
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Builds the parts anew over the store and key ring of `running`.
+///
+/// # Errors
+/// Says which setting is at fault; `running` is as it was.
+pub(crate) async fn reopen(
+    config: Config,
+    store: Arc<dyn Store>,
+    ring: Arc<KeyRing>,
+) -> anyhow::Result<Parts> {
+    let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+    let prepared = prepare(config, &random)?;
+    assemble(prepared, store, ring, random).await
+}
+
+/// What the configuration alone decides.
+struct Prepared {
+    password_rules: PasswordRules,
+    site: Site,
+    settings: BrokerSettings,
+    provider_settings: ProviderSettings,
+    passkeys: Option<Passkeys>,
+    syncs: Vec<SyncPlan>,
+    targets: Arc<Targets>,
+    connectors: Connectors,
+}
+
+fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepared> {
     let password_rules = connectors::password_rules(&config).map_err(refused)?;
     let site = Site {
         public_url: config.public_url.url().clone(),
         secure: config.public_url.is_https(),
         trusted_proxies: config.listen.trusted_proxies.clone(),
+        logos: upstream::logos(&mut config),
     };
     let settings = broker_settings(&config);
+    let passkeys = connectors::passkeys(&config).map_err(refused)?;
+    let syncs = synchronisation::plans(&config);
+    let targets = Arc::new(Targets::take(&mut config.clients)?);
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
-    let connectors = connectors::connectors(config, &random).map_err(refused)?;
-    let (store, ring) = keys::open_store(place, random.as_ref(), clock.now()).await?;
-    let broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
+    let connectors = connectors::connectors(config, random).map_err(refused)?;
+    Ok(Prepared {
+        password_rules,
+        site,
+        settings,
+        provider_settings,
+        passkeys,
+        syncs,
+        targets,
+        connectors,
+    })
+}
+
+async fn assemble(
+    prepared: Prepared,
+    store: Arc<dyn Store>,
+    ring: Arc<KeyRing>,
+    random: Arc<dyn Random>,
+) -> anyhow::Result<Parts> {
+    let Prepared {
+        password_rules,
+        site,
+        settings,
+        provider_settings,
+        passkeys,
+        syncs,
+        targets,
+        connectors,
+    } = prepared;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
+    if let Some(passkeys) = passkeys {
+        broker = broker.with_passkeys(passkeys);
+    }
     let broker = Arc::new(broker);
-    let made =
-        Provider::new(Arc::clone(&store), clock, random, Arc::clone(&ring), provider_settings);
+    let made = Provider::new(
+        store,
+        Arc::clone(&clock),
+        Arc::clone(&random),
+        Arc::clone(&ring),
+        provider_settings,
+    );
     let started = match made {
         Ok(provider) => {
             let provider = Arc::new(provider.with_recheck(Arc::clone(&broker) as _));
@@ -100,16 +213,21 @@ pub(crate) async fn open(mut config: Config) -> anyhow::Result<Parts> {
         Err(error) => Err(error),
     };
     match started {
-        Ok(provider) => Ok(Parts { broker, provider, password_rules, site, ring }),
-        Err(error) => {
-            store.close().await;
-            Err(match error {
-                ProviderError::ClientTwice { .. } | ProviderError::Issuer(_) => {
-                    refused(error.into())
-                }
-                other => anyhow::Error::new(other).context("clients and signing keys"),
-            })
+        Ok(provider) => Ok(Parts {
+            broker,
+            provider,
+            password_rules,
+            site,
+            ring,
+            syncs,
+            targets,
+            clock,
+            random,
+        }),
+        Err(error @ (ProviderError::ClientTwice { .. } | ProviderError::Issuer(_))) => {
+            Err(refused(error.into()))
         }
+        Err(other) => Err(anyhow::Error::new(other).context("clients and signing keys")),
     }
 }
 
@@ -133,6 +251,9 @@ fn broker_settings(config: &Config) -> BrokerSettings {
             / config.throttle.source_per_minute.max(1),
         mfa: connectors::mfa_settings(config),
         recheck: connectors::recheck_times(config),
+        rules: upstream::rules(config),
+        role_rules: upstream::role_rules(config),
+        home_realms: upstream::home_realms(config),
         ..BrokerSettings::default()
     }
 }

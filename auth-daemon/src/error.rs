@@ -23,10 +23,18 @@ use crate::pages;
 pub(crate) enum PublicError {
     /// The request cannot be understood.
     BadRequest,
+    /// A client did not prove who it is.
+    ClientRefused,
+    /// A chat server's code is not good, or not any more.
+    InvalidCode,
+    /// A chat server's session is over, or was never one of its own.
+    SessionOver,
     /// The form is of a step that is over, or was sent from another place.
     FormExpired,
     /// The login took too long, or was begun in another browser.
     LoginExpired,
+    /// An identity provider's answer was refused, or whom it named may not sign in.
+    SignInRefused,
     /// There is nothing here.
     NotFound,
     /// Not with this method.
@@ -48,9 +56,10 @@ pub(crate) enum PublicError {
 impl PublicError {
     const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::LoginExpired => StatusCode::BAD_REQUEST,
-            Self::FormExpired => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::BadRequest | Self::LoginExpired | Self::InvalidCode => StatusCode::BAD_REQUEST,
+            Self::ClientRefused => StatusCode::UNAUTHORIZED,
+            Self::FormExpired | Self::SignInRefused => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::SessionOver => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -65,8 +74,12 @@ impl PublicError {
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::ClientRefused => "client_refused",
+            Self::InvalidCode => "invalid_code",
+            Self::SessionOver => "session_over",
             Self::FormExpired => "form_expired",
             Self::LoginExpired => "login_expired",
+            Self::SignInRefused => "sign_in_refused",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -83,8 +96,12 @@ impl PublicError {
             Self::BadRequest | Self::UnsupportedMediaType | Self::PayloadTooLarge => {
                 "This request cannot be read"
             }
+            Self::ClientRefused => "Client authentication failed",
+            Self::InvalidCode => "The code is not valid",
+            Self::SessionOver => "The session is over",
             Self::FormExpired => "This form is no longer valid",
             Self::LoginExpired => "This sign-in is over",
+            Self::SignInRefused => "You could not be signed in",
             Self::NotFound => "Nothing here",
             Self::MethodNotAllowed => "Not possible this way",
             Self::Timeout => "This took too long",
@@ -97,12 +114,21 @@ impl PublicError {
     const fn text(self) -> &'static str {
         match self {
             Self::BadRequest => "Please go back and try again.",
+            Self::ClientRefused => "Send the client's id and secret by HTTP Basic.",
+            Self::InvalidCode => {
+                "It was used before, has expired, or was made for another client or redirect URI."
+            }
+            Self::SessionOver => "It ended or expired, or is not one of this client.",
             Self::FormExpired => {
                 "It was used already, or was opened in another browser or tab. Please begin anew."
             }
             Self::LoginExpired => {
                 "It took too long, or was begun in another browser. Please begin anew at the \
                  application that you want to open. Cookies have to be allowed for this site."
+            }
+            Self::SignInRefused => {
+                "Please begin anew at the application that you want to open. If it happens again, give \
+                 the reference below to your administrator."
             }
             Self::NotFound => "There is no page at this address.",
             Self::MethodNotAllowed => "This address does not take this kind of request.",
@@ -201,7 +227,9 @@ impl Audience {
             .and_then(|accept| accept.to_str().ok())
             .is_some_and(|accept| accept.contains("text/html"));
         let path = request.uri().path();
-        if path.starts_with("/oauth2/") && path != "/oauth2/authorize" {
+        let is_oauth = path.starts_with("/oauth2/") || path.starts_with("/oauth/");
+        let for_people = path.ends_with("/authorize") || path == "/oauth2/logout";
+        if (is_oauth && !for_people) || path == "/api/v4/user" {
             return Self::RelyingParty;
         }
         if wants_page && !is_for_program(request.uri().path()) {
@@ -282,7 +310,9 @@ fn problem(error: PublicError, request_id: &str) -> Response {
 fn page(error: PublicError, request_id: &str) -> Response {
     let link = match error {
         PublicError::NotFound | PublicError::MethodNotAllowed => Some(("/account", "Your account")),
-        PublicError::LoginExpired | PublicError::FormExpired => Some(("/login", "Sign in")),
+        PublicError::LoginExpired | PublicError::FormExpired | PublicError::SignInRefused => {
+            Some(("/login", "Sign in"))
+        }
         _ => None,
     };
     let page = pages::Message {
@@ -298,6 +328,10 @@ fn retry(mut response: Response, error: PublicError) -> Response {
     if let Some(wait) = error.retry_after() {
         let seconds = wait.as_secs().max(1);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if error == PublicError::ClientRefused {
+        let challenge = HeaderValue::from_static("Basic realm=\"sessions API\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }

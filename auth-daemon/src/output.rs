@@ -27,6 +27,14 @@ pub(crate) fn line(text: &str) {
     }
 }
 
+/// Prints a part of the data, without an end of line.
+pub(crate) fn text(text: &str) {
+    let written = std::io::stdout().lock().write_all(text.as_bytes());
+    if written.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Prints a value as indented JSON.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) {
     match serde_json::to_string_pretty(value) {

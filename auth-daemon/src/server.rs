@@ -1,15 +1,20 @@
 //! The listeners: bind, say so, serve, and end in order: listeners first, requests under way
 //! finish within a bound, the store closes last.
 
+mod current;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::ServiceExt;
+use axum::extract::Request;
 use axum_server::tls_rustls::RustlsConfig;
 use axum_server::{Control, Handle};
 use tokio::task::JoinSet;
+
+pub(crate) use current::CurrentRoutes;
 
 /// How long requests under way may take once the end was asked for.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
@@ -56,14 +61,15 @@ impl Listener {
 /// # Errors
 /// When TLS files cannot be read or a listener fails.
 pub(crate) async fn serve(
-    listeners: Vec<(Listener, Router)>,
+    listeners: Vec<(Listener, CurrentRoutes)>,
     end: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let control = Control::new();
     let mut servers = JoinSet::new();
-    for (listener, router) in listeners {
+    for (listener, routes) in listeners {
         let handle = Handle::<SocketAddr>::with_control(control.clone());
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let service =
+            ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(routes);
         let Listener { name, socket, address, tls } = listener;
         let scheme = if tls.is_some() { "https" } else { "http" };
         tracing::info!(event = "listening", listener = name, address = %address, url = %format!("{scheme}://{address}"), "listening");

@@ -52,7 +52,38 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         "auth_ldap_pool_connections",
         "Connections to a directory by pool and state"
     );
+    metrics::describe_counter!(
+        "auth_sync_runs_total",
+        "Synchronisations that this node ended, by directory and result"
+    );
+    metrics::describe_histogram!("auth_sync_duration_seconds", "Time of a synchronisation");
+    metrics::describe_counter!(
+        "auth_sync_changes_total",
+        "People by what a synchronisation of this node did with them"
+    );
+    metrics::describe_gauge!(
+        "auth_sync_last_success_age_seconds",
+        "Time since the last synchronisation of any node that succeeded"
+    );
+    metrics::describe_gauge!(
+        "auth_sync_last_success_timestamp_seconds",
+        "End of the last synchronisation of any node that succeeded"
+    );
     metrics::describe_gauge!("auth_sessions", "Live sessions, by kind, up to the counted limit");
+    metrics::describe_counter!(
+        "auth_outbox_deliveries_total",
+        "Attempts to tell others of events, by channel and result"
+    );
+    metrics::describe_histogram!(
+        "auth_outbox_delivery_duration_seconds",
+        "Time of an attempt by channel"
+    );
+    metrics::describe_gauge!("auth_outbox_pending", "Deliveries that wait, by destination");
+    metrics::describe_gauge!("auth_outbox_dead", "Deliveries given up, by destination");
+    metrics::describe_gauge!(
+        "auth_outbox_oldest_seconds",
+        "Age of the oldest delivery that waits, by destination"
+    );
     metrics::describe_gauge!("auth_build_info", "Always 1; the version is a label");
     metrics::gauge!("auth_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)

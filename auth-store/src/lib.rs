@@ -15,7 +15,7 @@ use std::sync::Arc;
 use auth_core::store::{Store, StoreError};
 
 /// Where the store is and how to reach it: `[storage]` of the configuration.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct StoreOptions {
     /// `sqlite://FILE`, `sqlite::memory:`, or a PostgreSQL URL of libpq's form.
     pub url: String,

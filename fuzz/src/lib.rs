@@ -128,14 +128,17 @@ static CONNECTIONS: LazyLock<Vec<SamlConnection>> = LazyLock::new(|| {
             SamlSettings::new(id, Preset::Generic, &own("metadata"), &own("acs"), &own("slo"));
         settings.sign_requests = false;
         settings.allow_idp_initiated = id == "tiles";
-        let choice =
-            MetadataChoice { entity_id: None, signed_by: &[], allow_weak: false };
+        let choice = MetadataChoice { entity_id: None, signed_by: &[], allow_weak: false };
         let idp = IdentityProvider::from_metadata(metadata, choice, &XmlsecEngine, now())
             .expect("the corpus's metadata");
         SamlConnection::new(settings, idp, Arc::new(XmlsecEngine), keys).expect("a connection")
     };
     let own = XmlsecEngine.load_pem(keys).expect("the corpus's key");
-    vec![connection("corp", Vec::new()), connection("tiles", Vec::new()), connection("sealed", vec![own])]
+    vec![
+        connection("corp", Vec::new()),
+        connection("tiles", Vec::new()),
+        connection("sealed", vec![own]),
+    ]
 });
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ const WEB_AND_SQL: &[&str] =
     &["axum", "hyper", "tower", "rusqlite", "tokio_postgres", "deadpool_postgres", "auth_store"];
 
 /// Files of a connector that fetch and do not judge; they alone may wait.
-const CLIENTS: &[&str] = &["/client", "/transport", "/pool", "/tls", "/directory", "/diagnosis"];
+const CLIENTS: &[&str] =
+    &["/client", "/transport", "/pool", "/tls", "/directory", "/diagnosis", "/population"];
 /// How names are compared is one rule for everybody.
 const NORMALISE: &[&str] = &["crate::account::normalise"];
 
@@ -63,6 +64,8 @@ const WALLS: &[Wall] = &[
     wall("auth-core/src/connector/saml", &[&PROTOCOLS_BUT_SAML]),
     // No file of it may wait, fetch or open anything.
     wall("auth-core/src/connector/saml", &[IO, &["samael", "openssl"]]),
+    wall("auth-core/src/connector/oidc", &[LATER, SHELL, STORE, FACTOR, &PROTOCOLS_BUT_OIDC]),
+    Wall { files: CLIENTS, ..wall("auth-core/src/connector/oidc", &[IO]) },
     Wall { files: CLIENTS, ..wall("auth-core/src/connector/ldap", &[IO]) },
     Wall { files: CLIENTS, ..wall("auth-core/src/connector/password", &[IO]) },
     // Rules are pure.
@@ -77,6 +80,15 @@ const WALLS: &[Wall] = &[
     wall("auth-core/src/login", &[PROTOCOLS, SHELL, STORE, IO, &["crate::handoff"]]),
     wall("auth-core/src/session", &[PROTOCOLS, SHELL, STORE, IO]),
     wall("auth-core/src/handoff", &[PROTOCOLS, SHELL, STORE, IO]),
+    // The rules of synchronisation see values; four files read, write and wait.
+    wall("auth-core/src/directory_sync/change", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/compare", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/decision", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/digest", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/guard", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/names", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/plan", &[STORE, IO]),
+    wall("auth-core/src/directory_sync/step", &[STORE, IO]),
     // The store is data and traits; it decides nothing.
     wall("auth-core/src/store", &[PROTOCOLS, SHELL, &["crate::handoff", "crate::factor"]]),
     wall("auth-core/src", &[WEB_AND_SQL, &["openssl", "samael", "auth_daemon"]]),
@@ -98,6 +110,8 @@ const PROTOCOLS_BUT_PASSWORD: [&str; 3] =
     ["crate::connector::ldap", "crate::connector::oidc", "crate::connector::saml"];
 const PROTOCOLS_BUT_SAML: [&str; 3] =
     ["crate::connector::ldap", "crate::connector::oidc", "crate::connector::password"];
+const PROTOCOLS_BUT_OIDC: [&str; 3] =
+    ["crate::connector::ldap", "crate::connector::password", "crate::connector::saml"];
 const SQL: &[&str] = &["auth_store", "rusqlite", "tokio_postgres", "deadpool_postgres"];
 const PROTOCOLS_OUTSIDE: &[&str] = &[
     "auth_core::connector::ldap",

@@ -21,13 +21,26 @@ enum Who {
     Person,
     /// A signed-in person, with the form's token.
     PersonByForm,
+    /// A provider's answer to a departure of this browser, or a token that it signed.
+    Provider,
     /// A client with its credentials.
     Client,
+    /// A client of kind `session-api` with its credentials.
+    ChatServer,
+    /// A reverse proxy that the configuration lists; nobody is by default.
+    ListedProxy,
+    /// A client of kind gitlab with its credentials in the form.
+    GitlabClient,
+    /// A client with its credentials, for a stream that does not end.
+    StreamingClient,
     /// Whoever holds an access token.
     Bearer,
     /// Whoever reaches the administration listener.
     AdministrationListener,
 }
+
+/// The chat server without OpenID Connect.
+const PLAIN: &str = "plain-chat";
 
 const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/", Who::Anyone),
@@ -37,15 +50,40 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/login/factor", Who::LoginBrowser),
     ("GET", "/login/enrol", Who::LoginBrowser),
     ("POST", "/login/enrol", Who::LoginBrowser),
+    ("POST", "/login/enrol/later", Who::LoginBrowser),
+    ("POST", "/login/passkey", Who::LoginBrowser),
     ("GET", "/login/{connector}", Who::Anyone),
     ("POST", "/login/{connector}", Who::LoginBrowser),
     ("GET", "/logout", Who::Person),
     ("POST", "/logout", Who::PersonByForm),
     ("GET", "/account", Who::Person),
+    ("GET", "/account/security", Who::Person),
+    ("GET", "/account/security/confirm", Who::Person),
+    ("GET", "/account/security/totp", Who::Person),
+    ("POST", "/account/security/totp", Who::PersonByForm),
+    ("GET", "/account/security/passkey", Who::Person),
+    ("POST", "/account/security/passkey", Who::PersonByForm),
+    ("POST", "/account/security/factors", Who::PersonByForm),
+    ("POST", "/account/security/recovery-codes", Who::PersonByForm),
+    ("POST", "/account/security/devices", Who::PersonByForm),
+    ("GET", "/account/security/password", Who::Person),
+    ("POST", "/account/security/password", Who::PersonByForm),
     ("GET", "/account/sessions", Who::Person),
     ("POST", "/account/sessions", Who::PersonByForm),
+    ("GET", "/account/identities", Who::Person),
+    ("POST", "/account/identities", Who::PersonByForm),
+    ("GET", "/oidc/{connection}/callback", Who::Provider),
+    ("POST", "/oidc/{connection}/backchannel-logout", Who::Provider),
+    ("GET", "/oauth/authorize", Who::Anyone),
+    ("POST", "/oauth/token", Who::GitlabClient),
+    ("GET", "/api/v4/user", Who::Bearer),
+    ("GET", "/api/v1/events", Who::StreamingClient),
     ("GET", "/oauth2/authorize", Who::Anyone),
     ("POST", "/oauth2/authorize", Who::Anyone),
+    ("GET", "/device", Who::Anyone),
+    ("POST", "/device", Who::PersonByForm),
+    ("GET", "/oauth2/logout", Who::Anyone),
+    ("POST", "/oauth2/logout", Who::Anyone),
     ("GET", "/.well-known/openid-configuration", Who::Anyone),
     ("POST", "/oauth2/token", Who::Client),
     ("GET", "/oauth2/userinfo", Who::Bearer),
@@ -53,9 +91,21 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/oauth2/jwks", Who::Anyone),
     ("POST", "/oauth2/introspect", Who::Client),
     ("POST", "/oauth2/revoke", Who::Client),
+    ("POST", "/oauth2/par", Who::Client),
+    ("POST", "/oauth2/device", Who::Client),
+    ("POST", "/api/v1/sessions/exchange", Who::ChatServer),
+    ("POST", "/api/v1/sessions/check", Who::ChatServer),
+    ("POST", "/api/v1/sessions/extend", Who::ChatServer),
+    ("POST", "/api/v1/sessions/list", Who::ChatServer),
+    ("POST", "/api/v1/sessions/revoke", Who::ChatServer),
+    ("GET", "/forward-auth", Who::ListedProxy),
+    ("GET", "/forward-auth/login", Who::Anyone),
+    ("GET", "/.auth/callback", Who::ListedProxy),
     ("GET", "/healthz", Who::Anyone),
     ("GET", "/assets/style.css", Who::Anyone),
+    ("GET", "/assets/passkey.js", Who::Anyone),
     ("GET", "/assets/icon.svg", Who::Anyone),
+    ("GET", "/assets/logo/{connector}", Who::Anyone),
     ("GET", "/healthz", Who::AdministrationListener),
     ("GET", "/readyz", Who::AdministrationListener),
     ("GET", "/metrics", Who::AdministrationListener),
@@ -101,7 +151,20 @@ fn every_route_stands_in_the_table() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
-    let daemon = site::start(site::daemon()).await?;
+    let builder = site::daemon()
+        .toml("[[oidc]]\nid = \"up\"\nissuer = \"http://127.0.0.1:9\"\nclient_id = \"x\"")
+        .toml(&format!(
+            "[[client]]\nid = \"{PLAIN}\"\nkind = \"session-api\"\nsecret = \"{SECRET}\"\n\
+             redirect_uris = [\"http://127.0.0.1:9/plain\"]\n"
+        ))
+        .toml(&format!(
+            "[[client]]\nid = \"gitlab\"\nkind = \"gitlab\"\nsecret = \"{SECRET}\"\n\
+             redirect_uris = [\"https://chat.example.org/signup/gitlab/complete\"]\n"
+        ))
+        .toml(
+            "[[client]]\nid = \"wiki\"\nkind = \"forward-auth\"\nhosts = [\"wiki.example.com\"]\n",
+        );
+    let daemon = site::start(builder).await?;
     let person = Browser::new()?;
     let page = site::attempt(&daemon, &person, "local", JANE, PASSWORD).await?.expect(303)?;
     person.follow(page, |_| false).await?.expect(200)?;
@@ -109,7 +172,7 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
         let stranger = Browser::new()?;
         let url = match who {
             Who::AdministrationListener => daemon.admin_url(path)?,
-            _ => daemon.url(&path.replace("{connector}", "local")),
+            _ => daemon.url(&path.replace("{connector}", "local").replace("{connection}", "up")),
         };
         let verb: Method = method.parse()?;
         let form: &[(&str, &str)] = match who {
@@ -119,7 +182,15 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                 ("password", PASSWORD),
                 ("code", "123456"),
             ],
-            _ => &[("csrf", "x"), ("session", "all"), ("token", "x")],
+            _ => &[
+                ("csrf", "x"),
+                ("session", "all"),
+                ("token", "x"),
+                ("user_code", "x"),
+                ("action", "link"),
+                ("connector", "up"),
+                ("logout_token", "x.y.z"),
+            ],
         };
         let call = |browser: Browser| {
             let request = browser.request(verb.clone(), &url);
@@ -132,6 +203,11 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
             Who::Anyone => ensure!(!page.status.is_server_error() && page.status != 401, "{row}"),
             Who::LoginBrowser => {
                 ensure!(page.status.is_client_error(), "{row}");
+                let page = call(person.clone()).await?;
+                ensure!(page.status.is_client_error(), "signed in, {row}");
+            }
+            Who::Provider => {
+                ensure!(page.status.is_client_error() && page.status != 404, "{row}");
                 let page = call(person.clone()).await?;
                 ensure!(page.status.is_client_error(), "signed in, {row}");
             }
@@ -156,6 +232,69 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
                     .basic_auth(CLIENT, Some(SECRET))
                     .form(form);
                 ensure!(stranger.send(request).await?.status != 401, "{row}");
+            }
+            Who::ChatServer => {
+                // Everything that any of the calls wants, and so something too much for each.
+                let body = serde_json::json!({ "code": "x", "redirect_uri": "x", "token": "x",
+                    "tokens": ["x"], "account": "x" });
+                let wanted: &[&str] = match *path {
+                    "/api/v1/sessions/exchange" => &["code", "redirect_uri"],
+                    "/api/v1/sessions/check" => &["tokens"],
+                    "/api/v1/sessions/list" => &["account"],
+                    _ => &["token"],
+                };
+                let body: serde_json::Map<String, serde_json::Value> =
+                    wanted.iter().map(|name| ((*name).to_owned(), body[*name].clone())).collect();
+                let ask = |credentials: Option<(&str, &str)>| {
+                    let mut request = stranger.request(verb.clone(), &url).json(&body);
+                    if let Some((client, secret)) = credentials {
+                        request = request.basic_auth(client, Some(secret));
+                    }
+                    let stranger = stranger.clone();
+                    async move { stranger.send(request).await }
+                };
+                for refused in [None, Some((CLIENT, SECRET)), Some((PLAIN, "not the secret"))] {
+                    let page = ask(refused).await?.expect(401)?;
+                    ensure!(page.header("content-type") == "application/problem+json", "{row}");
+                    ensure!(page.header("www-authenticate").starts_with("Basic"), "{row}");
+                    ensure!(page.json()?["code"] == "client_refused", "{row}");
+                }
+                ensure!(ask(Some((PLAIN, SECRET))).await?.status != 401, "{row}");
+            }
+            Who::ListedProxy => {
+                ensure!(page.status == 401 || page.status == 404, "{row}");
+                let request = person
+                    .request(verb.clone(), &url)
+                    .header("x-original-url", "https://wiki.example.com/")
+                    .header("x-forwarded-proto", "https")
+                    .header("x-forwarded-host", "wiki.example.com")
+                    .header("x-forwarded-uri", "/");
+                let page = person.send(request).await?;
+                ensure!(page.status == 401 || page.status == 404, "{row}: {}", page.describe());
+                ensure!(page.headers.get("location").is_none(), "{row}");
+                ensure!(page.headers.get("remote-user").is_none(), "{row}");
+            }
+            Who::GitlabClient => {
+                ensure!(page.status == 401, "{row}");
+                for (id, secret, status) in [
+                    ("gitlab", "not the secret", 401),
+                    (CLIENT, SECRET, 400),
+                    ("gitlab", SECRET, 400),
+                ] {
+                    let fields = [("client_id", id), ("client_secret", secret), ("code", "x")];
+                    let answer = stranger.post(&url, &fields).await?;
+                    ensure!(answer.status == status, "{id}: {row}");
+                    let unauthorized = answer.body.contains("unauthorized_client");
+                    ensure!(unauthorized == (id == CLIENT), "{id}: {}", answer.describe());
+                }
+            }
+            Who::StreamingClient => {
+                ensure!(page.status == 401, "{row}");
+                for (secret, status) in [("not the secret", 401), (SECRET, 200)] {
+                    let request = stranger.request(verb.clone(), &url);
+                    let answer = request.basic_auth(CLIENT, Some(secret)).send().await?;
+                    ensure!(answer.status() == status, "{row}: {}", answer.status());
+                }
             }
             Who::Bearer => {
                 ensure!(page.status == 401, "{row}");
@@ -189,7 +328,8 @@ async fn every_answer_carries_the_guarding_headers() -> Result<()> {
         ensure!(page.header("x-content-type-options") == "nosniff", "{path}");
         ensure!(page.header("referrer-policy") == "same-origin", "{path}");
         ensure!(!page.header("x-request-id").is_empty(), "{path}");
-        let cached = path.starts_with("/assets/")
+        // A picture that is not there is not kept either.
+        let cached = (path.starts_with("/assets/") && page.status == 200)
             || *path == "/oauth2/jwks"
             || path.starts_with("/.well-known/");
         ensure!(cached || page.header("cache-control").contains("no-store"), "{method} {path}");

@@ -4,7 +4,10 @@
 mod active_directory;
 mod availability;
 mod credentials;
+mod directory_server_389;
 mod entries;
+mod population;
+mod service_records;
 mod transport;
 
 use std::future::Future;
@@ -15,7 +18,7 @@ use auth_core::connector::ldap::{LdapConnector, LdapSettings, Preset};
 use auth_core::connector::{ConnectorError, Profile, Refusal, VerifiedIdentity};
 use auth_core::random::SystemRandom;
 use auth_core::secret::Secret;
-use auth_tests::harness::slapd::Slapd;
+use auth_tests::harness::slapd::{Slapd, SlapdOptions};
 use url::Url;
 
 /// Settings that fit a throw-away server, over plain LDAP on loopback.

@@ -134,7 +134,7 @@ async fn the_browser_follows_the_redirect_to_a_chat_server_on_another_site() -> 
 }
 
 /// A chat server that says yes to everything.
-async fn answer_everything(listener: tokio::net::TcpListener) {
+pub(crate) async fn answer_everything(listener: tokio::net::TcpListener) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     while let Ok((mut stream, _)) = listener.accept().await {
         tokio::spawn(async move {

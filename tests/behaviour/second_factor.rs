@@ -5,6 +5,8 @@ use auth_core::clock::{Clock as _, SystemClock};
 use auth_tests::harness::daemon::Daemon;
 use auth_tests::harness::html;
 use auth_tests::harness::http::{Browser, Page};
+use auth_tests::harness::postgres::PostgresServer;
+use auth_tests::harness::slapd::Slapd;
 
 use crate::site::{self, JANE, PASSWORD, SCOPE};
 
@@ -13,10 +15,16 @@ async fn required() -> Result<Daemon> {
 }
 
 /// What Debian's `oathtool` makes of a seed for the time step `steps` from now.
-fn code(secret: &str, steps: i64) -> Result<String> {
+pub(crate) fn code(secret: &str, steps: i64) -> Result<String> {
+    code_of(secret, steps, &["--totp"])
+}
+
+/// The same with other parameters.
+pub(crate) fn code_of(secret: &str, steps: i64, parameters: &[&str]) -> Result<String> {
     let at = SystemClock.now().seconds() + 30 * steps;
     let output = std::process::Command::new("oathtool")
-        .args(["--totp", "--base32", "--now", &format!("@{at}"), &secret.replace(' ', "")])
+        .args(parameters)
+        .args(["--base32", "--now", &format!("@{at}"), &secret.replace(' ', "")])
         .output()
         .context("oathtool")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -24,13 +32,13 @@ fn code(secret: &str, steps: i64) -> Result<String> {
 }
 
 /// Signs in by password and gives the page that comes then.
-async fn password_passed(daemon: &Daemon, browser: &Browser) -> Result<Page> {
+pub(crate) async fn password_passed(daemon: &Daemon, browser: &Browser) -> Result<Page> {
     let page = site::attempt(daemon, browser, "local", JANE, PASSWORD).await?.expect(303)?;
     browser.follow(page, |_| false).await?.expect(200)
 }
 
 /// Sets up a factor; gives its seed and the recovery codes.
-async fn enrol(daemon: &Daemon, browser: &Browser) -> Result<(String, Vec<String>)> {
+pub(crate) async fn enrol(daemon: &Daemon, browser: &Browser) -> Result<(String, Vec<String>)> {
     let page = password_passed(daemon, browser).await?;
     let secret = html::text_of(&page.body, "totp-secret")?.context("no seed")?;
     let form = page.form_to("/login/enrol")?;
@@ -226,5 +234,281 @@ async fn a_client_that_asks_for_two_factors_gets_them() -> Result<()> {
     // An enrolled person is asked from now on, although the policy is optional.
     let page = password_passed(&daemon, &Browser::new()?).await?;
     page.form_to("/login/factor")?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_hashes_and_lengths_are_understood() -> Result<()> {
+    for (algorithm, option) in [("SHA256", "--totp=sha256"), ("SHA512", "--totp=sha512")] {
+        let builder = site::daemon()
+            .set("mfa.policy", "required")
+            .set("mfa.totp.algorithm", algorithm)
+            .set("mfa.totp.digits", 8);
+        let daemon = site::start(builder).await?;
+        let browser = Browser::new()?;
+        let page = password_passed(&daemon, &browser).await?;
+        let secret = html::text_of(&page.body, "totp-secret")?.context("no seed")?;
+        let form = page.form_to("/login/enrol")?;
+        let right = code_of(&secret, 0, &[option, "--digits=8"])?;
+        let six = &right[2..];
+        browser.submit(&page, &form, &[("code", six)]).await?.expect(401)?;
+        browser.submit(&page, &form, &[("code", &right)]).await?.expect(200)?;
+        let browser = Browser::new()?;
+        let page = password_passed(&daemon, &browser).await?;
+        let form = page.form_to("/login/factor")?;
+        let next = code_of(&secret, 1, &[option, "--digits=8"])?;
+        browser.submit(&page, &form, &[("code", &next)]).await?.expect(303)?;
+    }
+    Ok(())
+}
+
+/// Two daemons on one database, with one key ring and one client.
+async fn two_nodes(server: &PostgresServer) -> Result<(Daemon, Daemon)> {
+    let database = server.url(&server.create_database()?);
+    let first = required_on(&database, None).await?;
+    let ring = first.folder().join("auth-daemon.keys");
+    let second = required_on(&database, Some(&ring.display().to_string())).await?;
+    Ok((first, second))
+}
+
+async fn required_on(database: &str, ring: Option<&str>) -> Result<Daemon> {
+    let builder = site::daemon().set("mfa.policy", "required").set("storage.url", database);
+    match ring {
+        None => site::start(builder).await,
+        Some(ring) => builder.set("keys.ring_file", ring).start().await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_hundred_posts_of_one_code_on_two_nodes_one_passes() -> Result<()> {
+    const POSTS: usize = 100;
+    let server = PostgresServer::start()?;
+    let (one, two) = two_nodes(&server).await?;
+    let (secret, _) = enrol(&one, &Browser::new()?).await?;
+    // Many tabs of one browser at each node: an idle connection of a browser of its own would be
+    // closed before its turn comes.
+    let browsers = [Browser::new()?, Browser::new()?];
+    let mut forms = Vec::new();
+    for turn in 0..POSTS {
+        let (daemon, browser) =
+            if turn % 2 == 0 { (&one, &browsers[0]) } else { (&two, &browsers[1]) };
+        forms.push((browser.clone(), password_passed(daemon, browser).await?));
+    }
+    let code = code(&secret, 1)?;
+    let mut posts = tokio::task::JoinSet::new();
+    for (browser, page) in forms {
+        let code = code.clone();
+        posts.spawn(async move {
+            let form = page.form_to("/login/factor")?;
+            let answer = browser.submit(&page, &form, &[("code", &code)]).await?;
+            ensure!(matches!(answer.status.as_u16(), 303 | 401), "{}", answer.describe());
+            anyhow::Ok(answer.status == 303)
+        });
+    }
+    let mut passed = 0;
+    while let Some(result) = posts.join_next().await {
+        passed += usize::from(result??);
+    }
+    ensure!(passed == 1, "one code passed {passed} of {POSTS} logins");
+    let accepted = site::events(&one, "login.accepted").await?;
+    ensure!(accepted.len() == 2, "the enrolment and one login: {}", accepted.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_codes_are_counted_across_logins_nodes_and_restarts() -> Result<()> {
+    let server = PostgresServer::start()?;
+    let (mut one, two) = two_nodes(&server).await?;
+    let (secret, _) = enrol(&one, &Browser::new()?).await?;
+    let answer = async |daemon: &Daemon, code: &str| -> Result<u16> {
+        let browser = Browser::new()?;
+        let page = password_passed(daemon, &browser).await?;
+        let form = page.form_to("/login/factor")?;
+        Ok(browser.submit(&page, &form, &[("code", code)]).await?.status.as_u16())
+    };
+    // Three on one node, two on the other, each in a login of its own.
+    for (turn, guess) in ["000001", "000002", "000003", "000004", "000005"].iter().enumerate() {
+        let daemon = if turn % 2 == 0 { &one } else { &two };
+        ensure!(answer(daemon, guess).await? == 401);
+    }
+    let right = code(&secret, 1)?;
+    ensure!(answer(&two, &right).await? == 401, "the other node does not know the count");
+    one.restart().await?;
+    ensure!(answer(&one, &right).await? == 401, "a restart forgot the count");
+    let refused = site::events(&one, "login.refused").await?;
+    let throttled = refused.iter().filter(|event| event["reason"] == "throttled").count();
+    ensure!(throttled == 2, "{refused:?}");
+    // An administrator's reset opens the door.
+    one.cli(&["user", "reset-mfa", JANE]).await?.success()?;
+    enrol(&two, &Browser::new()?).await?;
+    Ok(())
+}
+
+/// What an account has when somebody comes with its password alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Has {
+    Nothing,
+    App,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_entry_with_any_set_of_factors_reaches_a_session_early() -> Result<()> {
+    let slapd = Slapd::start()?;
+    let builder = site::daemon().set("mfa.policy", "required").directory("corp", &slapd);
+    let daemon = site::start(builder).await?;
+    let party = site::relying_party(&daemon).await?;
+    let entries = [("local", JANE, PASSWORD), ("corp", "alice", "secret-alice")];
+    for (connector, name, password) in entries {
+        for has in [Has::Nothing, Has::App] {
+            // There is no such account before its first sign-in.
+            daemon.cli(&["user", "reset-mfa", name]).await?;
+            let mut expected = "/login/enrol";
+            if has != Has::Nothing {
+                let browser = Browser::new()?;
+                let page = begin(&daemon, &browser, connector, name, password).await?;
+                let secret = html::text_of(&page.body, "totp-secret")?.context("no seed")?;
+                let form = page.form_to("/login/enrol")?;
+                let values = [("code", &*code(&secret, 0)?)];
+                browser.submit(&page, &form, &values).await?.expect(200)?;
+                expected = "/login/factor";
+            }
+            // From the broker's own page, and from a client's request.
+            for start in
+                [daemon.url(&format!("/login/{connector}")), party.authorize(SCOPE).url.to_string()]
+            {
+                let case = format!("{connector} {has:?} {start}");
+                let browser = Browser::new()?;
+                let page = browser.open(&start).await?.expect(200)?;
+                let page = if page.form_to(&format!("/login/{connector}")).is_ok() {
+                    page
+                } else {
+                    let links = html::links(&page.body)?;
+                    let path = format!("/login/{connector}?");
+                    let link = links.iter().find(|link| link.starts_with(&path));
+                    browser.open(daemon.url(link.context("no way to the connector")?)).await?
+                };
+                let page = browser.sign_in(&page, connector, name, password).await?.expect(303)?;
+                let finish = page.location()?;
+                let page = browser.follow(page, |_| false).await?.expect(200)?;
+                let form = page.form_to(expected).with_context(|| case.clone())?;
+                let token = form.field("csrf").context("csrf")?.value.clone();
+                early(&daemon, &party, &browser, finish.as_str(), &token)
+                    .await
+                    .with_context(|| case.clone())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn begin(
+    daemon: &Daemon,
+    browser: &Browser,
+    connector: &str,
+    name: &str,
+    password: &str,
+) -> Result<Page> {
+    let page = site::attempt(daemon, browser, connector, name, password).await?.expect(303)?;
+    browser.follow(page, |_| false).await?.expect(200)
+}
+
+/// Everything that might lead past the second step.
+async fn early(
+    daemon: &Daemon,
+    party: &auth_tests::harness::oidc::RelyingParty,
+    browser: &Browser,
+    finish: &str,
+    token: &str,
+) -> Result<()> {
+    let pages = [
+        "/account",
+        "/account/security",
+        "/account/security/totp",
+        "/account/sessions",
+        "/login/continue",
+        "/login/factor",
+        "/login/enrol",
+    ];
+    let mut urls: Vec<String> = pages.iter().map(|path| daemon.url(path)).collect();
+    urls.push(finish.to_owned());
+    // Without acr_values, with fewer, silently: a client's own demand is not the policy's.
+    let plain = party.authorize(SCOPE).url.to_string();
+    urls.push(format!("{plain}&acr_values=urn%3Aauth%3Aaal1"));
+    urls.push(format!("{plain}&prompt=none"));
+    urls.push(plain);
+    let bad = "A".repeat(43);
+    let forged = format!("{bad}.{}", token.split_once('.').map_or("", |(_, mac)| mac));
+    let handle = token.split_once('.').map_or("", |(handle, _)| handle);
+    let posts: Vec<(&str, Vec<(&str, &str)>)> = vec![
+        ("/login/factor", vec![("csrf", token), ("code", "000000")]),
+        ("/login/enrol", vec![("csrf", token), ("code", "000000")]),
+        ("/login/factor", vec![("csrf", forged.as_str()), ("code", "000000")]),
+        ("/login/factor", vec![("csrf", handle), ("code", "000000")]),
+        ("/login/enrol/later", vec![("csrf", token)]),
+        ("/login/passkey", vec![("csrf", token), ("credential", "{}")]),
+        ("/login/local", vec![("csrf", token), ("username", JANE), ("password", PASSWORD)]),
+        ("/account/security/totp", vec![("csrf", token), ("handle", handle), ("code", "000000")]),
+        ("/account/security/factors", vec![("csrf", token), ("action", "remove")]),
+    ];
+    for url in urls {
+        let page = browser.get(&url).await?;
+        is_outside(daemon, browser, &page).await.with_context(|| format!("GET {url}"))?;
+    }
+    for (path, fields) in posts {
+        let page = browser.post(daemon.url(path), &fields).await?;
+        is_outside(daemon, browser, &page).await.with_context(|| format!("POST {path}"))?;
+    }
+    Ok(())
+}
+
+async fn is_outside(daemon: &Daemon, browser: &Browser, page: &Page) -> Result<()> {
+    let location = page.headers.get("location").and_then(|to| to.to_str().ok()).unwrap_or("");
+    ensure!(!location.contains("code="), "a code: {}", page.describe());
+    let cookies = page.headers.get_all("set-cookie");
+    let session = cookies.iter().any(|it| it.as_bytes().starts_with(b"auth_session="));
+    ensure!(!session, "a session: {}", page.describe());
+    ensure!(!is_signed_in(daemon, browser).await?, "signed in by {}", page.describe());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_one_factor_is_no_session_of_two() -> Result<()> {
+    let rule = "[[mfa.rule]]\nclient = \"chat\"\npolicy = \"required\"";
+    let daemon = site::start(site::daemon().set("mfa.policy", "off").toml(rule)).await?;
+    let party = site::relying_party(&daemon).await?;
+    let browser = Browser::new()?;
+    let page = password_passed(&daemon, &browser).await?;
+    ensure!(page.url.path() == "/account", "{}", page.describe());
+    // The session is good at the broker, and nothing at the client that the rule guards; asking
+    // for less by acr_values, or for nothing, changes that in no way.
+    for more in ["", "&acr_values=urn%3Aauth%3Aaal1", "&max_age=9999"] {
+        let url = format!("{}{more}", party.authorize(SCOPE).url);
+        let page = browser.open(&url).await?.expect(200)?;
+        page.form_to("/login/local").with_context(|| format!("{more:?}"))?;
+    }
+    // The login that this began needs the factor, whatever session is there.
+    let page = browser.open(&party.authorize(SCOPE).url).await?.expect(200)?;
+    let page = browser.sign_in(&page, "local", JANE, PASSWORD).await?.expect(303)?;
+    let page = browser.follow(page, |_| false).await?.expect(200)?;
+    page.form_to("/login/enrol")?;
+    // An old login's form does not end a new one: handle and code of two logins do not mix.
+    let other = browser.open(party.authorize(SCOPE).url).await?.expect(200)?;
+    let token = |page: &Page, path: &str| -> Result<String> {
+        Ok(page.form_to(path)?.field("csrf").context("csrf")?.value.clone())
+    };
+    let (enrol, fresh) = (token(&page, "/login/enrol")?, token(&other, "/login/local")?);
+    let (one, two) = (enrol.split_once('.').context("."), fresh.split_once('.').context("."));
+    let (one, two) = (one?, two?);
+    for swapped in [format!("{}.{}", one.0, two.1), format!("{}.{}", two.0, one.1)] {
+        for path in ["/login/factor", "/login/enrol", "/login/local"] {
+            let fields = [
+                ("csrf", swapped.as_str()),
+                ("code", "000000"),
+                ("username", JANE),
+                ("password", PASSWORD),
+            ];
+            browser.post(daemon.url(path), &fields).await?.expect(403)?;
+        }
+    }
     Ok(())
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(seconds: u32) -> Result<(), Failure> {
         return TARGETS.iter().try_for_each(|target| by_coverage(target, seconds));
     }
     println!("no nightly compiler with cargo-fuzz: a plain loop of mutations instead");
-    build_programs(false)?;
+    build_programs(crate::steps::Profile::Debug)?;
     // A new seed each day, and the same all day: what was found is found again.
     let seed = day();
     for Target { name: target, .. } in TARGETS {

@@ -19,6 +19,7 @@ Usage: cargo xtask COMMAND
   test [FILTER]    installs what is missing, then format, lints, documentation and all tests;
                    FILTER narrows the tests to those whose name contains it
   bench [NAME]     measures a release build; NAME narrows it to one measurement
+  bench sync [N]   measures the synchronisation of a directory of N people (100000)
   fuzz [SECONDS]   runs each fuzz target for 60 or SECONDS seconds: by cargo-fuzz where a nightly
                    compiler and cargo-fuzz are there, else as a plain loop of mutations
   fixtures         writes the SAML corpus anew; fails when a file changed
@@ -45,8 +46,9 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
         ["demo", "--once"] => demo(&["--once"]),
         ["test"] => test(None),
         ["test", filter] if !filter.starts_with('-') => test(Some(filter)),
-        ["bench"] => bench(None),
-        ["bench", name] if !name.starts_with('-') => bench(Some(name)),
+        ["bench"] => bench(&[]),
+        ["bench", name] if !name.starts_with('-') => bench(&[name]),
+        ["bench", "sync", people] if !people.starts_with('-') => bench(&["sync", people]),
         ["fuzz"] => fuzz::run(60),
         ["fuzz", seconds] if !seconds.starts_with('-') => match seconds.parse() {
             Ok(seconds) => fuzz::run(seconds),
@@ -72,7 +74,7 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
 
 fn demo(options: &[&str]) -> Result<(), Failure> {
     packages::install(Use::Demo)?;
-    steps::build_programs(false)?;
+    steps::build_programs(steps::Profile::Debug)?;
     Err(steps::become_program("demo", false, options))
 }
 
@@ -82,14 +84,14 @@ fn test(filter: Option<&str>) -> Result<(), Failure> {
     steps::lints()?;
     steps::documentation()?;
     // The behaviour tests run the built programs; `cargo test` alone does not build them.
-    steps::build_programs(false)?;
+    steps::build_programs(steps::Profile::Debug)?;
     steps::tests(filter)
 }
 
-fn bench(name: Option<&str>) -> Result<(), Failure> {
+fn bench(arguments: &[&str]) -> Result<(), Failure> {
     packages::install(Use::Tests)?;
-    steps::build_programs(true)?;
-    Err(steps::become_program("bench", true, name.as_slice()))
+    steps::build_programs(steps::Profile::Release)?;
+    Err(steps::become_program("bench", true, arguments))
 }
 
 /// Why a command ends, and with which exit code.

@@ -36,17 +36,27 @@ const DEMO: &[&str] = &[
     "slapd",
 ];
 /// `slapd-contrib` holds overlays, `oathtool` is a second opinion on one-time passwords, `wrk`
-/// makes load, `simplesamlphp` under `php-cli` is a SAML identity provider, `xmlsec1` a second
-/// opinion on XML signatures, `strace` sees what a program opens.
+/// makes load, the packages of Samba are an Active Directory domain controller, `simplesamlphp` under
+/// `php-cli` is a SAML identity provider, `xmlsec1` a second opinion on XML signatures, `strace` sees
+/// what a program opens, nginx and Apache's module are relying parties. What comes from npm and PyPI
+/// is installed by the tests.
 const TESTS: &[&str] = &[
     "chromium",
     "chromium-driver",
+    "libapache2-mod-auth-openidc",
+    "nginx",
     "oathtool",
     "php-cli",
     "php-curl",
     "php-mbstring",
     "php-xml",
     "postgresql",
+    "python3-samba",
+    "python3-venv",
+    "samba",
+    "samba-ad-dc",
+    "samba-ad-provision",
+    "samba-dsdb-modules",
     "simplesamlphp",
     "slapd-contrib",
     "strace",
@@ -107,6 +117,10 @@ fn wanted(purpose: Use) -> Vec<&'static str> {
     let mut names = DEMO.to_vec();
     if purpose == Use::Tests {
         names.extend(TESTS);
+        // Many machines have Node.js from elsewhere.
+        if Command::new("npm").arg("--version").output().is_err() {
+            names.extend(["nodejs", "npm"]);
+        }
     }
     names
 }

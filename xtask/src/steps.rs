@@ -32,13 +32,23 @@ pub(crate) fn documentation() -> Result<(), Failure> {
     finish("documentation", command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-pub(crate) fn build_programs(release: bool) -> Result<(), Failure> {
+/// How programs are built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    /// For tests and the demo.
+    Debug,
+    /// For measuring, which needs no example.
+    Release,
+}
+
+pub(crate) fn build_programs(profile: Profile) -> Result<(), Failure> {
     let mut command = cargo(&["build", "--bins"]);
     // Not `--workspace`: this program is running and cannot be written.
-    command.args(["-p", "auth-daemon", "-p", "auth-examples", "-p", "auth-tests"]);
-    if release {
-        command.arg("--release");
-    }
+    command.args(["-p", "auth-daemon", "-p", "auth-tests"]);
+    match profile {
+        Profile::Debug => command.args(["-p", "auth-examples"]),
+        Profile::Release => command.arg("--release"),
+    };
     finish("build", &mut command)
 }
 

@@ -46,7 +46,9 @@ impl AdmissionRefusal {
     }
 }
 
-/// Decides what becomes of `identity`, for which the store found `known`.
+/// Decides what becomes of `identity`, for which the store found `known`. `profile` is what the
+/// connector says of it, with the roles that the rules give; it is written into a known account
+/// only when the identity leads its profile.
 ///
 /// `new_id` is the id of an account to be made. Uniqueness of name and address is left to the
 /// store's constraint, which alone can decide it when two people come at once.
@@ -55,6 +57,8 @@ impl AdmissionRefusal {
 /// When the person is not let in.
 pub fn admit(
     identity: &VerifiedIdentity,
+    profile: &Profile,
+    leads: bool,
     known: Option<AccountRecord>,
     new_id: Uuid,
     now: Timestamp,
@@ -64,15 +68,36 @@ pub fn admit(
             let reason = account.inactive_reason.unwrap_or_else(|| "unknown".to_owned());
             return Err(AdmissionRefusal::Inactive { username: account.username, reason });
         }
-        apply_profile(&mut account, identity.profile());
+        if leads {
+            apply_profile(&mut account, profile);
+        }
         account.updated_at = now;
         account.last_login_at = Some(now);
         account.checked_at = Some(now);
         return Ok(Admission::Update(Box::new(account)));
     }
-    if identity.profile().username.trim().is_empty() {
+    if profile.username.trim().is_empty() {
         return Err(AdmissionRefusal::NoUsername);
     }
+    Ok(Admission::Create(Box::new(new_account(
+        identity.connector(),
+        identity.subject(),
+        identity.profile(),
+        new_id,
+        now,
+    ))))
+}
+
+/// An account for somebody whom a connector vouches for and who has none yet, with the identity
+/// that links the two.
+#[must_use]
+pub fn new_account(
+    connector: &str,
+    subject: &str,
+    profile: &Profile,
+    new_id: Uuid,
+    now: Timestamp,
+) -> NewAccount {
     let id = AccountId(new_id);
     let mut account = AccountRecord {
         id,
@@ -97,14 +122,14 @@ pub fn admit(
         checked_at: Some(now),
         version: 0,
     };
-    apply_profile(&mut account, identity.profile());
+    apply_profile(&mut account, profile);
     let link = IdentityRecord {
-        connector: identity.connector().to_owned(),
-        subject: identity.subject().to_owned(),
+        connector: connector.to_owned(),
+        subject: subject.to_owned(),
         account: id,
         linked_at: now,
     };
-    Ok(Admission::Create(Box::new(NewAccount { account, identity: Some(link), password: None })))
+    NewAccount { account, identity: Some(link), password: None }
 }
 
 /// Writes what the connector says into the account. What the connector does not give is cleared,

@@ -1,7 +1,7 @@
 //! What an administrator does with accounts. Every change leaves an audit event.
 
 use super::{Broker, BrokerError};
-use crate::account::{InvalidName, email_key, normalise, validate_username};
+use crate::account::{InvalidName, ROLES, email_key, normalise, validate_username};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::LOCAL;
@@ -37,7 +37,17 @@ pub struct NewLocalAccount {
     pub groups: Vec<String>,
     /// Password; an account without one cannot sign in by itself.
     pub password: Option<Secret>,
+    /// Number for clients of kind gitlab, 1 to [`HIGHEST_CHOSEN_NUMBER`]; none takes the next one.
+    pub numeric_id: Option<i64>,
+    /// Whether it may not sign in.
+    pub inactive: bool,
+    /// The identity that it is made for, as connector and stable subject; none makes it local.
+    pub identity: Option<(String, String)>,
 }
+
+/// The highest number that may be chosen: half of those that clients can take stay for the
+/// sequence, which goes on above the highest one.
+pub const HIGHEST_CHOSEN_NUMBER: i64 = 1 << 52;
 
 /// An account with what hangs on it.
 #[derive(Debug)]
@@ -147,6 +157,9 @@ impl Broker {
         if let Some(role) = new.roles.iter().find(|role| !ROLES.contains(&role.as_str())) {
             return Err(invalid("role", &format!("{role:?} is none of {}", ROLES.join(", "))));
         }
+        if new.numeric_id.is_some_and(|number| !(1..=HIGHEST_CHOSEN_NUMBER).contains(&number)) {
+            return Err(invalid("numeric_id", "must be from 1 to 4503599627370496"));
+        }
         let account = AccountRecord {
             id,
             numeric_id: 0,
@@ -160,8 +173,8 @@ impl Broker {
             nickname: new.nickname,
             position: new.position,
             locale: new.locale,
-            active: true,
-            inactive_reason: None,
+            active: !new.inactive,
+            inactive_reason: new.inactive.then(|| "administrator".to_owned()),
             roles: if new.roles.is_empty() { vec!["member".to_owned()] } else { new.roles },
             groups: new.groups,
             created_at: now,
@@ -177,18 +190,20 @@ impl Broker {
             }
             None => None,
         };
-        let identity = IdentityRecord {
-            connector: LOCAL.to_owned(),
-            subject: id.to_string(),
-            account: id,
-            linked_at: now,
-        };
+        let (connector, subject) =
+            new.identity.unwrap_or_else(|| (LOCAL.to_owned(), id.to_string()));
         let event = AuditRecord::new(now, "account.created")
             .account(&account.username)
-            .connector(LOCAL)
+            .connector(&connector)
             .from_request(origin);
-        let new = NewAccount { account, identity: Some(identity), password };
-        let made = self.store.create_account(new, vec![event.clone()]).await.map_err(taken)?;
+        let identity = IdentityRecord { connector, subject, account: id, linked_at: now };
+        let record = NewAccount { account, identity: Some(identity), password };
+        let audit = vec![event.clone()];
+        let made = match new.numeric_id {
+            None => self.store.create_account(record, audit).await,
+            Some(number) => self.store.create_numbered_account(record, number, audit).await,
+        };
+        let made = made.map_err(taken)?;
         event.log();
         Ok(made)
     }
@@ -258,7 +273,7 @@ impl Broker {
         Ok(account)
     }
 
-    async fn new_password(
+    pub(super) async fn new_password(
         &self,
         account: AccountId,
         password: Secret,
@@ -269,7 +284,8 @@ impl Broker {
         let Some(local) = &self.connectors.local else {
             return Err(invalid("password.enabled", "is false, so no account can have a password"));
         };
-        let second_factor = self.settings.mfa.policy == MfaPolicy::Required;
+        let mfa = &self.settings.mfa;
+        let second_factor = mfa.policy == MfaPolicy::Required && mfa.grace.is_none();
         rules
             .check(&password, own_words, second_factor)
             .map_err(|error| invalid("password", &error.to_string()))?;
@@ -294,7 +310,10 @@ impl Broker {
         let now = self.now();
         for _ in 0..4 {
             let mut account = self.find_account(name).await?;
-            if account.active == active {
+            // Whom a synchronisation shut out it lets in again; an administrator's word stands.
+            let by_sync =
+                account.inactive_reason.as_deref().is_some_and(|it| it.starts_with("sync:"));
+            if account.active == active && (active || !by_sync) {
                 return Ok(false);
             }
             account.active = active;
@@ -334,13 +353,10 @@ impl Broker {
         let removed = self.store.remove_factors(account.id, None, vec![event.clone()]).await?;
         let id = account.id.to_string();
         self.store.clear_attempts(&[throttle::factor(&id), throttle::factor_total(&id)]).await?;
-        event.log();
+        self.tell(&account, event).await;
         Ok(removed)
     }
 }
-
-/// Roles that clients are told of.
-const ROLES: [&str; 3] = ["member", "guest", "administrator"];
 
 pub(super) fn invalid(what: &str, problem: &str) -> BrokerError {
     BrokerError::Invalid { what: what.to_owned(), problem: problem.to_owned() }

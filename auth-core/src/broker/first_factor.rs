@@ -10,6 +10,7 @@ use super::{Broker, BrokerError, Notice, Step};
 use crate::account::{email_key, normalise};
 use crate::audit::AuditRecord;
 use crate::connector::{ConnectorError, LOCAL, Refusal, VerifiedIdentity};
+use crate::factor::PASSKEY;
 use crate::login::flow::{self, Decision};
 use crate::login::step::StepName;
 use crate::login::throttle::{self, Counters};
@@ -62,50 +63,71 @@ impl Broker {
                 return self.refuse(&login, connector, username, &refused, begun, at).await;
             }
         };
-        let account = match self.admit(&identity, at.origin, at.now).await? {
-            Ok(account) => account,
-            Err(refused) => {
-                return self.refuse(&login, connector, username, &refused, begun, at).await;
-            }
-        };
-        if login.request().account.is_some_and(|only| only != account.id) {
-            let refused = Refused::plain("another_account");
-            return self.refuse(&login, connector, username, &refused, begun, at).await;
-        }
-        let Some(first) = crate::login::FirstFactor::admitted(&identity, &account) else {
-            let refused = Refused::plain("account_inactive");
-            return self.refuse(&login, connector, username, &refused, begun, at).await;
-        };
-        let demand = self.demand(&login, &first, &account, at).await?;
         let clear = vec![counters.by_source, counters.over_all];
-        metrics::counter!("auth_first_factors_total", "connector" => connector.to_owned(), "result" => "passed")
-            .increment(1);
-        match flow::after_first_factor(first, account, demand) {
-            None => {
-                let refused = Refused::plain("account_inactive");
+        match self.admitted(login, &identity, clear, at).await? {
+            Ok(step) => Ok(step),
+            Err((login, refused)) => {
                 self.refuse(&login, connector, username, &refused, begun, at).await
-            }
-            Some(Decision::Complete(completed)) => {
-                self.complete(login, *completed, None, clear, at).await
-            }
-            Some(Decision::AskFactor(first)) => {
-                self.store.clear_attempts(&clear).await?;
-                self.advance(login, Stage::Factor(first), at).await
-            }
-            Some(Decision::Enrol(first)) => {
-                self.store.clear_attempts(&clear).await?;
-                let sealed_seed = self.new_seed(&login, &first)?;
-                self.advance(login, Stage::Enrolment { first, sealed_seed }, at).await
             }
         }
     }
 
-    async fn advance(
+    /// From a verified identity to what comes next; the one way in, whatever the connector.
+    /// `clear` are the throttle counters that a right answer clears.
+    pub(super) async fn admitted(
         &self,
         login: PendingLogin,
+        identity: &VerifiedIdentity,
+        clear: Vec<String>,
+        at: &At<'_>,
+    ) -> Result<Result<Step, (PendingLogin, Refused)>, BrokerError> {
+        let refused = |login, reason| Ok(Err((login, Refused::plain(reason))));
+        if login.request().link.is_some() {
+            // Begun to link an identity: such a login never ends in a session.
+            return refused(login, "link_only");
+        }
+        if !login.allows_connector(identity.connector()) {
+            return refused(login, "connector_not_allowed");
+        }
+        let account = match self.admit(identity, at.origin, at.now).await? {
+            Ok(account) => account,
+            Err(refused) => return Ok(Err((login, refused))),
+        };
+        if login.request().account.is_some_and(|only| only != account.id) {
+            return refused(login, "another_account");
+        }
+        let Some(first) = crate::login::FirstFactor::admitted(identity, &account) else {
+            return refused(login, "account_inactive");
+        };
+        let first = first.with_upstream(self.upstream_note(identity));
+        let demand = self.demand(&login, &first, &account, at).await?;
+        metrics::counter!("auth_first_factors_total", "connector" => identity.connector().to_owned(), "result" => "passed")
+            .increment(1);
+        let step = match flow::after_first_factor(first, account, &demand) {
+            None => return refused(login, "account_inactive"),
+            Some(Decision::Complete(completed)) => {
+                self.complete(login, *completed, None, clear, at).await?
+            }
+            Some(Decision::AskFactor(first)) => {
+                self.store.clear_attempts(&clear).await?;
+                self.advance(login, Stage::Factor(first), at).await?
+            }
+            Some(Decision::Enrol(first)) => {
+                self.store.clear_attempts(&clear).await?;
+                let sealed_seed = self.new_seed(&login, &first)?;
+                self.advance(login, Stage::Enrolment { first, sealed_seed }, at).await?
+            }
+        };
+        Ok(Ok(step))
+    }
+
+    async fn advance(
+        &self,
+        mut login: PendingLogin,
         stage: Stage,
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
+        self.prepare_ceremony(&mut login, &stage).await?;
         // Whether this answer or a twin of it moved the login on: the page shows where it is.
         let record = login.record(stage)?;
         self.store.advance_login(record, Vec::new()).await?;
@@ -261,7 +283,7 @@ impl Broker {
         self.audit_refusal(login, connector, username, refused, at).await?;
         self.observe(connector, "refused", begun);
         tokio::time::sleep_until(begun + self.settings.refusal_floor).await;
-        let prompt = self.prompt(
+        let mut prompt = self.prompt(
             login.request(),
             at.handle,
             at.browser,
@@ -270,6 +292,7 @@ impl Broker {
             Some(username),
             Some(refused.notice),
         );
+        prompt.passkey = self.passkey_options(login)?;
         debug_assert_eq!(login.step(), StepName::Credentials);
         Ok(Step::AskCredentials(prompt))
     }
@@ -283,7 +306,7 @@ impl Broker {
         at: &At<'_>,
     ) -> Result<(), BrokerError> {
         // What a stranger wrote into the path must not become a connector in the trail.
-        let known = self.connectors.choices().iter().any(|choice| choice.id == connector);
+        let known = self.is_known(connector);
         let mut event = AuditRecord::new(at.now, "login.refused")
             .refused(refused.reason)
             .account(username)
@@ -300,10 +323,15 @@ impl Broker {
         Ok(())
     }
 
+    fn is_known(&self, connector: &str) -> bool {
+        connector == PASSKEY
+            || self.connectors.choices().iter().any(|choice| choice.id == connector)
+    }
+
     pub(super) fn observe(&self, connector: &str, result: &'static str, begun: Instant) {
-        let known = self.connectors.choices().iter().any(|choice| choice.id == connector);
         // What a stranger put into the path must not become a label.
-        let connector = if known { connector.to_owned() } else { "unknown".to_owned() };
+        let connector =
+            if self.is_known(connector) { connector.to_owned() } else { "unknown".to_owned() };
         let seconds: Duration = begun.elapsed();
         metrics::counter!("auth_logins_total", "connector" => connector.clone(), "result" => result)
             .increment(1);

@@ -8,15 +8,41 @@
 pub mod accounts;
 mod admission;
 pub mod browser_session;
+mod devices;
+mod directory_facts;
+mod enrolment;
 mod first_factor;
+mod grace;
+pub mod identities;
+mod identity_moves;
+pub mod migration;
+mod notice;
+#[cfg(feature = "oidc")]
+pub mod oidc;
+mod own_enrolment;
+mod own_password;
+#[cfg(feature = "passkey")]
+mod passkeys;
+#[cfg(feature = "passkey")]
+mod passwordless;
 pub mod provider;
 mod recheck;
+#[cfg_attr(
+    not(any(feature = "oidc", feature = "saml")),
+    expect(dead_code, reason = "without a protocol nobody comes back from anywhere")
+)]
+mod redirect;
 #[cfg(feature = "saml")]
 pub mod saml_cabinet;
 mod second_factor;
+mod security;
 pub mod sessions;
 pub mod sign_in;
 mod source_limit;
+mod totp_import;
+mod upstream;
+#[cfg(not(feature = "passkey"))]
+mod without_passkeys;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,10 +50,13 @@ use std::time::Duration;
 
 use uuid::{Builder, Uuid};
 
+use crate::account::RoleRule;
+use crate::account::rules::ConnectorRules;
 use crate::clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "ldap")]
 use crate::connector::ldap::LdapConnector;
 use crate::connector::password::PasswordConnector;
+use crate::connector::redirect::RedirectConnector;
 use crate::factor::MfaSettings;
 use crate::key_ring::KeyRing;
 use crate::login::PendingLoginError;
@@ -36,9 +65,16 @@ use crate::session::SessionLifetime;
 use crate::store::{Store, StoreError, ThrottleRule};
 use source_limit::SourceLimit;
 
+pub use devices::{Device, RememberedDevice};
+pub use enrolment::Enrolment;
+pub use notice::SecurityNotice;
+pub use own_enrolment::Confirmation;
+pub use own_password::PasswordChange;
 pub use recheck::RecheckTimes;
-pub use second_factor::Enrolment;
+pub use second_factor::FactorMethods;
+pub use security::SecurityOverview;
 pub use sign_in::{Completed, CredentialsPrompt, Event, Notice, Step};
+pub use totp_import::{ImportedLine, TotpImport};
 
 /// What the broker does beyond its parts.
 #[derive(Debug)]
@@ -59,6 +95,13 @@ pub struct BrokerSettings {
     pub mfa: MfaSettings,
     /// When each directory is asked again before a refresh, by its id.
     pub recheck: HashMap<String, RecheckTimes>,
+    /// Who gets an account through which connector, by its id; without rules everybody whom the
+    /// connector verified.
+    pub rules: HashMap<String, ConnectorRules>,
+    /// From groups and attributes to roles.
+    pub role_rules: Vec<RoleRule>,
+    /// Which domain's people sign in through which connector: domain and id.
+    pub home_realms: Vec<(String, String)>,
 }
 
 impl Default for BrokerSettings {
@@ -75,6 +118,9 @@ impl Default for BrokerSettings {
             refusal_floor: Duration::from_millis(300),
             mfa: MfaSettings::default(),
             recheck: HashMap::new(),
+            rules: HashMap::new(),
+            role_rules: Vec::new(),
+            home_realms: Vec::new(),
         }
     }
 }
@@ -119,6 +165,10 @@ pub struct Connectors {
     /// Directories.
     #[cfg(feature = "ldap")]
     pub directories: Vec<LdapConnector>,
+    /// Identity providers that the browser is sent to.
+    pub redirects: Vec<RedirectConnector>,
+    /// Ids in the order of the login page; those that are not named come after.
+    pub order: Vec<String>,
 }
 
 /// A connector as the login page names it.
@@ -128,10 +178,22 @@ pub struct ConnectorChoice {
     pub id: String,
     /// What people read.
     pub label: String,
+    /// What choosing it leads to.
+    pub kind: ConnectorKind,
+}
+
+/// What choosing a connector leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectorKind {
+    /// A form for user name and password.
+    Credentials,
+    /// The identity provider's own pages.
+    Redirect,
 }
 
 impl Connectors {
-    /// What the login page offers, directories first.
+    /// What the login page offers, in the configured order; else directories, then identity
+    /// providers, then local passwords.
     #[must_use]
     pub fn choices(&self) -> Vec<ConnectorChoice> {
         let mut choices = Vec::new();
@@ -140,14 +202,25 @@ impl Connectors {
             choices.push(ConnectorChoice {
                 id: directory.id().to_owned(),
                 label: directory.label().to_owned(),
+                kind: ConnectorKind::Credentials,
+            });
+        }
+        for redirect in &self.redirects {
+            choices.push(ConnectorChoice {
+                id: redirect.id().to_owned(),
+                label: redirect.label().to_owned(),
+                kind: ConnectorKind::Redirect,
             });
         }
         if self.local.is_some() {
             choices.push(ConnectorChoice {
                 id: crate::connector::LOCAL.to_owned(),
                 label: "Local account".to_owned(),
+                kind: ConnectorKind::Credentials,
             });
         }
+        let place = |id: &str| self.order.iter().position(|named| named == id);
+        choices.sort_by_key(|choice| place(&choice.id).unwrap_or(usize::MAX));
         choices
     }
 
@@ -168,6 +241,9 @@ pub struct Broker {
     connectors: Connectors,
     settings: BrokerSettings,
     sources: SourceLimit,
+    notice: Option<Arc<dyn SecurityNotice>>,
+    #[cfg(feature = "passkey")]
+    passkeys: Option<crate::factor::passkey::Passkeys>,
 }
 
 impl Broker {
@@ -188,7 +264,17 @@ impl Broker {
             connectors,
             settings,
             sources,
+            notice: None,
+            #[cfg(feature = "passkey")]
+            passkeys: None,
         }
+    }
+
+    /// Tells `notice` of changes to an account's protection.
+    #[must_use]
+    pub fn with_notice(mut self, notice: Arc<dyn SecurityNotice>) -> Self {
+        self.notice = Some(notice);
+        self
     }
 
     /// Replaces clock and random generator.
@@ -209,6 +295,20 @@ impl Broker {
     #[must_use]
     pub const fn connectors(&self) -> &Connectors {
         &self.connectors
+    }
+
+    /// The connector through which people with this e-mail address sign in, where one is set.
+    #[must_use]
+    pub fn home_realm(&self, address: &str) -> Option<&str> {
+        let domain = crate::account::rules::email_domain(address)?;
+        let realms = &self.settings.home_realms;
+        realms.iter().find(|(known, _)| *known == domain).map(|(_, connector)| connector.as_str())
+    }
+
+    /// Whether any domain's people have a connector of their own.
+    #[must_use]
+    pub fn has_home_realms(&self) -> bool {
+        !self.settings.home_realms.is_empty()
     }
 
     /// The present moment by its clock.

@@ -7,16 +7,26 @@
 
 mod account_recheck;
 mod authorize;
+mod bearer;
 mod client_commands;
 mod client_directory;
 mod client_login;
+mod device;
 mod error;
+mod forward_auth;
+mod gitlab;
 mod introspect;
 mod key_cabinet;
 mod key_commands;
+mod logout;
+mod outbox;
+mod preview;
+mod pushed_request;
 mod redeem;
 mod refresh;
 mod revoke;
+mod session_api;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -30,17 +40,24 @@ use url::Url;
 pub use account_recheck::{AccountRecheck, RecheckVerdict};
 pub use authorize::{AuthorizationFailure, AuthorizationOutcome};
 pub use client_commands::{ClientCommandError, ClientListing, ClientSource};
+pub use device::{DeviceLookup, DevicePrompt};
 pub use error::ProviderError;
+pub use forward_auth::{ForwardAuthAnswer, ForwardAuthSession};
+pub use gitlab::GitlabIdentity;
 pub use key_commands::{KeyCommandError, KeyListing, KeyState, RotationReport};
+pub use outbox::BackchannelTarget;
+pub use preview::ClaimsPreview;
+pub use session_api::{ExchangedSession, SessionApiError};
 
 use crate::audit::AuditRecord;
 use crate::clock::{Clock, Timestamp};
+use crate::handoff::claim_rule::ClaimRule;
 use crate::handoff::client::Client;
 use crate::handoff::client_session::SessionLengths;
 use crate::handoff::discovery::{self, BrokerMetadata};
 use crate::handoff::issuer::Issuer;
 use crate::handoff::signing_key_set::RotationPolicy;
-use crate::key_ring::KeyRing;
+use crate::key_ring::{HashKey, KeyRing};
 use crate::random::Random;
 use crate::store::{SessionId, Store};
 use client_directory::ClientDirectory;
@@ -57,6 +74,8 @@ pub struct ProviderSettings {
     pub session_lengths: SessionLengths,
     /// When signing keys are replaced.
     pub rotation: RotationPolicy,
+    /// What single clients are told beside the usual claims.
+    pub claim_rules: Vec<ClaimRule>,
 }
 
 impl ProviderSettings {
@@ -68,6 +87,7 @@ impl ProviderSettings {
             clients,
             session_lengths: SessionLengths::default(),
             rotation: RotationPolicy::default(),
+            claim_rules: Vec::new(),
         }
     }
 }
@@ -85,6 +105,8 @@ pub struct Provider {
     session_lengths: SessionLengths,
     rotation: RotationPolicy,
     recheck: Option<Arc<dyn AccountRecheck>>,
+    /// Opened at its first use: it never changes.
+    hash_key: tokio::sync::OnceCell<HashKey>,
 }
 
 impl Provider {
@@ -108,11 +130,12 @@ impl Provider {
             ring,
             issuer,
             metadata,
-            clients: ClientDirectory::new(settings.clients)?,
+            clients: ClientDirectory::new(settings.clients, settings.claim_rules)?,
             keys: KeyCabinet::default(),
             session_lengths: settings.session_lengths,
             rotation: settings.rotation,
             recheck: None,
+            hash_key: tokio::sync::OnceCell::new(),
         })
     }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Broker;
+use super::directory_facts::DirectoryFacts;
 use super::provider::{AccountRecheck, RecheckVerdict};
-use crate::account::apply_profile;
+use crate::account::{apply_profile, with_roles};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::Recheck;
@@ -43,12 +44,26 @@ impl AccountRecheck for Broker {
         }
         match self.ask_directory(account, connector, now).await {
             Ok(None) => RecheckVerdict::Unchanged,
-            Ok(Some(Recheck::Present(profile))) => {
+            Ok(Some((subject, Recheck::Present(present)))) => {
+                let facts = DirectoryFacts {
+                    connector,
+                    subject: &subject,
+                    password_changed_at: present.password_changed_at.as_deref(),
+                    claims: &present.profile.claims,
+                };
+                match self.note_facts(account, &facts, &recheck_origin(), now).await {
+                    Ok(true) => {
+                        return RecheckVerdict::Refused { reason: "password_changed".to_owned() };
+                    }
+                    Ok(false) => {}
+                    Err(error) => return unavailable(&error),
+                }
                 let mut fresh = account.clone();
+                let profile = with_roles(&self.settings.role_rules, connector, &present.profile);
                 apply_profile(&mut fresh, &profile);
                 self.note_present(fresh, account, now).await
             }
-            Ok(Some(Recheck::Gone { reason })) => {
+            Ok(Some((_, Recheck::Gone { reason }))) => {
                 self.note_gone(account, connector, reason, now).await
             }
             Err(message) => {
@@ -64,31 +79,30 @@ impl AccountRecheck for Broker {
 }
 
 impl Broker {
-    /// `None` when the connector is no directory.
-    async fn ask_directory(
+    /// The subject that was asked for, and the answer; `None` when the connector is no directory.
+    pub(super) async fn ask_directory(
         &self,
         account: &AccountRecord,
         connector: &str,
         now: Timestamp,
-    ) -> Result<Option<Recheck>, String> {
+    ) -> Result<Option<(String, Recheck)>, String> {
         #[cfg(feature = "ldap")]
         if let Some(directory) = self.connectors.directory(connector) {
             let identities =
                 self.store.identities(&[account.id]).await.map_err(|error| error.to_string())?;
             let Some(identity) = identities.iter().find(|i| i.connector == connector) else {
-                return Ok(Some(Recheck::Gone { reason: "unlinked" }));
+                return Ok(Some((String::new(), Recheck::Gone { reason: "unlinked" })));
             };
-            return directory
-                .recheck(&identity.subject, now)
-                .await
-                .map(Some)
+            let answer = directory.recheck(&identity.subject, now).await;
+            return answer
+                .map(|answer| Some((identity.subject.clone(), answer)))
                 .map_err(|error| error.to_string());
         }
         let _ = (account, connector, now);
         Ok(None)
     }
 
-    async fn note_present(
+    pub(super) async fn note_present(
         &self,
         mut fresh: AccountRecord,
         before: &AccountRecord,
@@ -115,14 +129,14 @@ impl Broker {
         }
     }
 
-    async fn note_gone(
+    pub(super) async fn note_gone(
         &self,
         account: &AccountRecord,
         connector: &str,
         reason: &'static str,
         now: Timestamp,
     ) -> RecheckVerdict {
-        let origin = Origin { ip: None, request_id: "recheck".to_owned(), user_agent: None };
+        let origin = recheck_origin();
         let event = AuditRecord::new(now, "session.revoked")
             .account(&account.username)
             .connector(connector)
@@ -142,6 +156,10 @@ impl Broker {
             Err(error) => unavailable(&error),
         }
     }
+}
+
+fn recheck_origin() -> Origin {
+    Origin { ip: None, request_id: "recheck".to_owned(), user_agent: None }
 }
 
 fn unavailable(error: &StoreError) -> RecheckVerdict {

@@ -2,28 +2,25 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::first_factor::Refused;
-use super::sign_in::{At, Confirmed};
+use super::sign_in::At;
 use super::{Broker, BrokerError, Notice, Step};
 use crate::audit::{AuditRecord, Origin};
 use crate::connector::LOCAL;
-use crate::factor::totp::{self, qr_svg};
+use crate::factor::grace::is_postponed;
 use crate::factor::{
-    MfaFacts, MfaPolicy, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, requirement,
+    MfaFacts, MfaPolicy, PassedFactor, RecoveryCode, TotpRefusal, TotpSeed, TrustedDevice,
+    requirement, totp,
 };
 use crate::handoff::acr::AuthenticationContext;
 use crate::key_ring::{HASH_KEY_NAME, HashKey, SealContext};
 use crate::login::flow::{self, Demand};
 use crate::login::{FirstFactor, PendingLogin, Stage, throttle};
-use crate::secret::Secret;
+use crate::secret::{Secret, Token};
 use crate::session::Session;
-use crate::store::{
-    AccountRecord, Attempt, FactorId, FactorKind, FactorRecord, RecoveryCodeRecord, StoreError,
-    ThrottleRule,
-};
+use crate::store::{AccountRecord, Attempt, FactorKind, StoreError, ThrottleRule};
 
 /// Wrong codes in a row before the account has to wait.
 const CODES_IN_A_ROW: i64 = 5;
@@ -33,41 +30,31 @@ const CODES_UNTIL_RESET: i64 = 100;
 /// As good as for ever; a success or an administrator's reset ends it.
 const UNTIL_RESET: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// What a person is shown to set up an authenticator app.
+/// Ways to pass the second factor that the page offers; a code always may be typed.
 #[derive(Debug)]
-pub struct Enrolment {
-    secret: Secret,
-    qr: Secret,
+pub struct FactorMethods {
+    /// Whether the account has an authenticator app; without one a code is a recovery code.
+    pub totp: bool,
+    /// What the script is given to ask for a passkey, as JSON.
+    pub passkey: Option<String>,
+    /// For how long this device may be remembered.
+    pub remember: Option<Duration>,
 }
 
-impl Enrolment {
-    /// The seed in base32, in groups of four.
-    #[must_use]
-    pub const fn secret_in_groups(&self) -> &Secret {
-        &self.secret
-    }
-
-    /// The `otpauth` URI as an SVG picture.
-    #[must_use]
-    pub const fn qr_svg(&self) -> &Secret {
-        &self.qr
-    }
-}
-
-enum Judged {
+pub(super) enum Judged {
     Passed(PassedFactor),
     Refused(Refused),
 }
 
 impl Broker {
-    /// What the policy asks of this login.
+    /// What the policy asks of this login, and what answers it already.
     pub(super) async fn demand(
         &self,
         login: &PendingLogin,
         first: &FirstFactor,
         account: &AccountRecord,
         at: &At<'_>,
-    ) -> Result<Demand, BrokerError> {
+    ) -> Result<Demand<'_>, BrokerError> {
         let mfa = &self.settings.mfa;
         let facts = MfaFacts {
             connector: first.connector(),
@@ -80,18 +67,23 @@ impl Broker {
             policy: requirement(&mfa.rules, mfa.policy, &facts),
             two_factors_asked: login.request().two_factors,
             enrolled: !self.store.factors(&[account.id]).await?.is_empty(),
+            upstream: mfa.upstream.get(first.connector()),
+            trusted_device: self.trusted_device(at.device.token, account).await?,
         })
     }
 
     /// What the policy demands of this session for this client, here and now; asked at every
-    /// authorization, not only at login.
-    #[must_use]
-    pub fn demanded_context(
+    /// authorization, not only at login. `device` is the token of the browser's device cookie.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn demanded_context(
         &self,
         session: &Session,
         client: &str,
+        device: Option<&Token>,
         origin: &Origin,
-    ) -> AuthenticationContext {
+    ) -> Result<AuthenticationContext, BrokerError> {
         let mfa = &self.settings.mfa;
         let account = session.account();
         let facts = MfaFacts {
@@ -101,10 +93,48 @@ impl Broker {
             client: Some(client),
             ip: origin.ip,
         };
-        match requirement(&mfa.rules, mfa.policy, &facts) {
-            MfaPolicy::Required => AuthenticationContext::Aal2,
-            MfaPolicy::Off | MfaPolicy::Optional => AuthenticationContext::Aal1,
+        if requirement(&mfa.rules, mfa.policy, &facts) != MfaPolicy::Required
+            || self.trusted_device(device, account).await?.is_some()
+            || self.is_in_grace(session).await?
+        {
+            return Ok(AuthenticationContext::Aal1);
         }
+        Ok(AuthenticationContext::Aal2)
+    }
+
+    async fn trusted_device(
+        &self,
+        token: Option<&Token>,
+        account: &AccountRecord,
+    ) -> Result<Option<TrustedDevice>, BrokerError> {
+        let token = token.filter(|_| self.settings.mfa.remember_device.is_some());
+        let Some(token) = token else { return Ok(None) };
+        let record = self.store.device(token.hash()).await?;
+        Ok(TrustedDevice::judge(record.as_ref(), account.id, self.now()))
+    }
+
+    /// Whether this session was made while the enrolment was put off, and may still be used so.
+    async fn is_in_grace(&self, session: &Session) -> Result<bool, BrokerError> {
+        let Some(rule) = self.settings.mfa.grace else { return Ok(false) };
+        let account = session.account().id;
+        let noted = self.store.postponements(account).await?;
+        if !is_postponed(Some(rule), &noted, session.id(), self.now()) {
+            return Ok(false);
+        }
+        Ok(self.store.factors(&[account]).await?.is_empty())
+    }
+
+    pub(super) async fn factor_methods(
+        &self,
+        login: &PendingLogin,
+        first: &FirstFactor,
+    ) -> Result<Box<FactorMethods>, BrokerError> {
+        let factors = self.store.factors(&[first.account()]).await?;
+        Ok(Box::new(FactorMethods {
+            totp: factors.iter().any(|factor| factor.kind == FactorKind::Totp),
+            passkey: self.passkey_options(login)?,
+            remember: self.settings.mfa.remember_device,
+        }))
     }
 
     pub(super) async fn second_factor(
@@ -116,14 +146,15 @@ impl Broker {
         let (first, sealed_seed) = match login.take_stage() {
             Stage::Factor(first) => (first, None),
             Stage::Enrolment { first, sealed_seed } => (first, Some(sealed_seed)),
-            Stage::Credentials | Stage::Completed(_) => return Err(BrokerError::FormToken),
+            Stage::Credentials | Stage::Away { .. } | Stage::Completed(_) => {
+                return Err(BrokerError::FormToken);
+            }
         };
         let Some(account) = self.still_welcome(&login, &first, at).await? else {
             return Err(BrokerError::FormToken);
         };
         let counter = throttle::factor(&account.id.to_string());
-        let rule = ThrottleRule { limit: CODES_IN_A_ROW, lockout: self.settings.throttle.lockout };
-        let counted = self.store.count_attempt(&counter, rule, at.now).await?;
+        let counted = self.store.count_attempt(&counter, self.code_rule(), at.now).await?;
         let total = throttle::factor_total(&account.id.to_string());
         let total_rule = ThrottleRule { limit: CODES_UNTIL_RESET, lockout: UNTIL_RESET };
         let exhausted = matches!(
@@ -155,9 +186,14 @@ impl Broker {
         }
     }
 
+    /// Wrong codes in a row, and how long an account has to wait after them.
+    pub(super) const fn code_rule(&self) -> ThrottleRule {
+        ThrottleRule { limit: CODES_IN_A_ROW, lockout: self.settings.throttle.lockout }
+    }
+
     /// The account behind the first factor, if it is still open and its password is still the one
     /// that was proved: a changed password ends what the old one began.
-    async fn still_welcome(
+    pub(super) async fn still_welcome(
         &self,
         login: &PendingLogin,
         first: &FirstFactor,
@@ -183,13 +219,20 @@ impl Broker {
     }
 
     /// The same page once more, with a notice.
-    async fn asked_again(&self, at: &At<'_>, notice: Notice) -> Result<Step, BrokerError> {
+    pub(super) async fn asked_again(
+        &self,
+        at: &At<'_>,
+        notice: Notice,
+    ) -> Result<Step, BrokerError> {
         Ok(match self.resume(at.handle, at.browser).await? {
-            Step::AskFactor { form_token, request, .. } => {
-                Step::AskFactor { form_token, notice: Some(notice), request }
+            Step::AskFactor { form_token, methods, request, .. } => {
+                Step::AskFactor { form_token, methods, notice: Some(notice), request }
             }
             Step::AskEnrolment { form_token, seed, request, .. } => {
                 Step::AskEnrolment { form_token, seed, notice: Some(notice), request }
+            }
+            Step::AskCredentials(prompt) => {
+                Step::AskCredentials(super::CredentialsPrompt { notice: Some(notice), ..prompt })
             }
             other => other,
         })
@@ -246,7 +289,7 @@ impl Broker {
             let hash = recovery.hash(&self.hash_key().await?, account.id.0);
             let consumed = self.store.consume_recovery_code(account.id, hash).await?;
             if let Some(passed) = PassedFactor::recovery(recovery, consumed, account.id) {
-                let event = AuditRecord::new(at.now, "account.recovery_code_used")
+                let event = AuditRecord::new(at.now, "factor.recovery_code_used")
                     .account(&account.username)
                     .from_request(at.origin);
                 event.log();
@@ -257,107 +300,7 @@ impl Broker {
         Ok(Judged::Refused(refused))
     }
 
-    /// Confirms a seed by its first code. The factor is written with the end of the login, in one
-    /// transaction, and only if the account has none by then: a password alone must not add a
-    /// second one beside it.
-    async fn confirm(
-        &self,
-        account: &AccountRecord,
-        seed: &TotpSeed,
-        code: &Secret,
-        at: &At<'_>,
-    ) -> Result<(Judged, Option<Confirmed>), BrokerError> {
-        let refuse = |reason| Ok((Judged::Refused(Refused::plain(reason)), None));
-        let step = match totp::verify(seed, code.expose(), at.now, None) {
-            Ok(step) => step,
-            Err(refusal) => return refuse(refusal.as_str()),
-        };
-        if !self.store.factors(&[account.id]).await?.is_empty() {
-            return refuse("factor_exists");
-        }
-        let id = FactorId(self.new_id(at.now));
-        let row = id.to_string();
-        let context = SealContext { table: "factor", column: "sealed", row: &row };
-        let factor = FactorRecord {
-            id,
-            account: account.id,
-            kind: FactorKind::Totp,
-            name: None,
-            sealed: self.ring.seal(context, &seed.to_bytes(), self.random.as_ref()),
-            created_at: at.now,
-            last_used_at: Some(at.now),
-            last_step: Some(step.step()),
-        };
-        let key = self.hash_key().await?;
-        let codes = RecoveryCode::generate_set(self.random.as_ref());
-        let records = codes
-            .iter()
-            .map(|code| RecoveryCodeRecord {
-                account: account.id,
-                hash: code.hash(&key, account.id.0),
-            })
-            .collect();
-        let shown = codes.iter().map(|code| Secret::new(code.expose().to_string())).collect();
-        let event = AuditRecord::new(at.now, "account.factor_added")
-            .account(&account.username)
-            .from_request(at.origin)
-            .with("kind", "totp");
-        match PassedFactor::totp(step, true, account.id) {
-            Some(passed) => {
-                let confirmed = Confirmed { factor: (factor, records), shown, event };
-                Ok((Judged::Passed(passed), Some(confirmed)))
-            }
-            None => refuse("wrong_code"),
-        }
-    }
-
-    /// A fresh seed, sealed for this login alone.
-    pub(super) fn new_seed(
-        &self,
-        login: &PendingLogin,
-        first: &FirstFactor,
-    ) -> Result<Vec<u8>, BrokerError> {
-        let seed = TotpSeed::generate(self.settings.mfa.totp, self.random.as_ref())
-            .map_err(|error| BrokerError::Internal(error.to_string()))?;
-        let row = seed_row(login, first);
-        let context = SealContext { table: "login", column: "seed", row: &row };
-        Ok(self.ring.seal(context, &seed.to_bytes(), self.random.as_ref()))
-    }
-
-    fn unseal_seed(
-        &self,
-        login: &PendingLogin,
-        first: &FirstFactor,
-        sealed: &[u8],
-    ) -> Result<TotpSeed, BrokerError> {
-        let row = seed_row(login, first);
-        let context = SealContext { table: "login", column: "seed", row: &row };
-        let plain = self
-            .ring
-            .open(context, sealed)
-            .map_err(|error| BrokerError::Internal(format!("seed of a login: {error}")))?;
-        TotpSeed::from_bytes(&plain)
-            .map_err(|error| BrokerError::Internal(format!("seed of a login: {error}")))
-    }
-
-    pub(super) async fn open_seed(
-        &self,
-        login: &PendingLogin,
-        first: &FirstFactor,
-        sealed: &[u8],
-    ) -> Result<Box<Enrolment>, BrokerError> {
-        let seed = self.unseal_seed(login, first, sealed)?;
-        let account = self.store.account(first.account()).await?;
-        let name = account.map(|account| account.username).unwrap_or_default();
-        let uri = seed.expose_otpauth_uri(&self.settings.mfa.issuer, &name);
-        let qr = qr_svg(&uri).map_err(|error| BrokerError::Internal(error.to_string()))?;
-        Ok(Box::new(Enrolment {
-            secret: Secret::new(seed.expose_grouped().to_string()),
-            qr: Secret::new(qr.to_string()),
-        }))
-    }
-
-    fn open(
+    pub(super) fn open(
         &self,
         table: &str,
         row: &str,
@@ -368,7 +311,7 @@ impl Broker {
             .map_err(|error| BrokerError::Internal(format!("{table} {row}: {error}")))
     }
 
-    async fn hash_key(&self) -> Result<HashKey, BrokerError> {
+    pub(super) async fn hash_key(&self) -> Result<HashKey, BrokerError> {
         let stored = self.store.named_value(HASH_KEY_NAME).await?.ok_or_else(|| {
             BrokerError::Store(StoreError::Corrupt {
                 message: format!("the named value {HASH_KEY_NAME:?} is missing"),
@@ -377,11 +320,4 @@ impl Broker {
         HashKey::open(&self.ring, &stored)
             .map_err(|error| BrokerError::Internal(format!("{HASH_KEY_NAME}: {error}")))
     }
-}
-
-fn seed_row(login: &PendingLogin, first: &FirstFactor) -> String {
-    let handle: String =
-        login.handle().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let account: Uuid = first.account().0;
-    format!("{handle}:{account}")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Broker, BrokerError, ConnectorChoice};
+use super::{Broker, BrokerError, ConnectorChoice, Device, FactorMethods, RememberedDevice};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::login::step::{self, StepName};
@@ -28,6 +28,16 @@ pub enum Event {
     },
     /// A code of the second factor, or a recovery code; also confirms a factor being set up.
     Code(Secret),
+    /// What the browser's script got from an authenticator: instead of the password where that is
+    /// allowed, as the second factor, or to set one up.
+    Passkey {
+        /// The credential as JSON (WebAuthn level 3 section 5.1).
+        answer: String,
+        /// What its owner calls a new one.
+        name: Option<String>,
+    },
+    /// The enrolment that the policy asks for is put off, where that is still allowed.
+    PostponeEnrolment,
 }
 
 /// What comes next.
@@ -40,6 +50,8 @@ pub enum Step {
     AskFactor {
         /// Hidden field of the form.
         form_token: String,
+        /// What may be answered.
+        methods: Box<FactorMethods>,
         /// What to say of the last answer.
         notice: Option<Notice>,
         /// What the login was begun with.
@@ -53,6 +65,35 @@ pub enum Step {
         seed: Box<super::Enrolment>,
         /// What to say of the last answer.
         notice: Option<Notice>,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
+    /// Send the browser to an identity provider.
+    Redirect {
+        /// Where to.
+        url: url::Url,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
+    /// Send the browser to an identity provider by a form.
+    PostForm {
+        /// Where to.
+        action: url::Url,
+        /// Its fields, unescaped.
+        fields: Vec<(String, String)>,
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
+    /// An identity was linked to the account of the browser's session; nobody was signed in.
+    Linked {
+        /// What the login was begun with.
+        request: Box<LoginRequest>,
+    },
+    /// An identity provider's answer, or the person that it named, was refused. The person may
+    /// begin anew.
+    Refused {
+        /// The exact reason, for metrics; the person sees a neutral text.
+        reason: &'static str,
         /// What the login was begun with.
         request: Box<LoginRequest>,
     },
@@ -86,6 +127,8 @@ pub struct Completed {
     pub request: LoginRequest,
     /// Recovery codes to be shown once, after a second factor was set up.
     pub recovery_codes: Vec<Secret>,
+    /// The device that is remembered from now on.
+    pub device: Option<RememberedDevice>,
 }
 
 /// What the sign-in form shows.
@@ -99,6 +142,9 @@ pub struct CredentialsPrompt {
     pub selected: Option<String>,
     /// What to put into the user name field.
     pub username: Option<String>,
+    /// What the script is given to ask for a passkey instead, as JSON; none where that is not
+    /// allowed.
+    pub passkey: Option<String>,
     /// What to say of the last answer.
     pub notice: Option<Notice>,
     /// What the login was begun with.
@@ -136,11 +182,14 @@ impl Broker {
         let now = self.now();
         let handle = Token::generate(self.random.as_ref());
         let expires_at = now + self.settings.login_lifetime;
-        let login = PendingLogin::begin(&handle, browser, request.clone(), now, expires_at);
+        let mut login = PendingLogin::begin(&handle, browser, request.clone(), now, expires_at);
+        self.prepare_ceremony(&mut login, &Stage::Credentials).await?;
+        let passkey = self.passkey_options(&login)?;
         let record = login.record(Stage::Credentials)?;
         let version = record.version;
         self.store.add_login(record).await?;
-        let prompt = self.prompt(&request, &handle, browser, version, None, None, None);
+        let mut prompt = self.prompt(&request, &handle, browser, version, None, None, None);
+        prompt.passkey = passkey;
         Ok((handle, Step::AskCredentials(prompt)))
     }
 
@@ -152,14 +201,16 @@ impl Broker {
         let login = self.load(handle, browser, self.now()).await?;
         let token = step::form_token(handle, browser, login.step(), login.version());
         Ok(match login.stage() {
-            Stage::Credentials => {
+            Stage::Credentials | Stage::Away { .. } => {
                 let version = login.version();
-                let prompt =
+                let mut prompt =
                     self.prompt(login.request(), handle, browser, version, None, None, None);
+                prompt.passkey = self.passkey_options(&login)?;
                 Step::AskCredentials(prompt)
             }
-            Stage::Factor(_) => Step::AskFactor {
+            Stage::Factor(first) => Step::AskFactor {
                 form_token: token,
+                methods: self.factor_methods(&login, first).await?,
                 notice: None,
                 request: Box::new(login.request().clone()),
             },
@@ -189,10 +240,27 @@ impl Broker {
         replaces: Option<SessionId>,
         origin: &Origin,
     ) -> Result<Step, BrokerError> {
+        self.submit_on(form_token, browser, event, replaces, Device::default(), origin).await
+    }
+
+    /// As [`Self::submit`], for a browser that says which device it is.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn submit_on(
+        &self,
+        form_token: &str,
+        browser: &Token,
+        event: Event,
+        replaces: Option<SessionId>,
+        device: Device<'_>,
+        origin: &Origin,
+    ) -> Result<Step, BrokerError> {
         let now = self.now();
         let handle = step::handle_of(form_token).ok_or(BrokerError::FormToken)?;
         let login = self.load(&handle, browser, now).await?;
-        let at = At { handle: &handle, browser, replaces, origin, now, begun: Instant::now() };
+        let begun = Instant::now();
+        let at = At { handle: &handle, browser, replaces, device, origin, now, begun };
         if let Stage::Completed(session) = login.stage() {
             // The answer of a double click, or of a second tab, whose twin came first.
             return Ok(Step::AlreadyCompleted {
@@ -211,11 +279,21 @@ impl Broker {
             (StepName::Factor | StepName::Enrolment, Event::Code(code)) => {
                 self.second_factor(login, code, &at).await
             }
+            (StepName::Credentials, Event::Passkey { answer, .. }) => {
+                self.passwordless(login, &answer, &at).await
+            }
+            (StepName::Factor, Event::Passkey { answer, .. }) => {
+                self.factor_by_passkey(login, &answer, &at).await
+            }
+            (StepName::Enrolment, Event::Passkey { answer, name }) => {
+                self.enrol_passkey(login, &answer, name.as_deref(), &at).await
+            }
+            (StepName::Enrolment, Event::PostponeEnrolment) => self.postpone(login, &at).await,
             _ => Err(BrokerError::FormToken),
         }
     }
 
-    async fn load(
+    pub(super) async fn load(
         &self,
         handle: &Token,
         browser: &Token,
@@ -249,6 +327,7 @@ impl Broker {
                 .collect(),
             selected: selected.map(str::to_owned),
             username: username.map(str::to_owned).or_else(|| request.login_hint.clone()),
+            passkey: None,
             notice,
             request: Box::new(request.clone()),
         }
@@ -260,20 +339,37 @@ impl Broker {
     pub(super) async fn complete(
         &self,
         login: PendingLogin,
-        mut completed: CompletedLogin,
+        completed: CompletedLogin,
         confirmed: Option<Confirmed>,
         clear_throttle: Vec<String>,
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
+        let id = SessionId(self.new_id(at.now));
+        self.complete_as(id, login, completed, confirmed, vec![], clear_throttle, at).await
+    }
+
+    /// As [`Self::complete`], for a session whose id is known already, with further events.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one completion")]
+    pub(super) async fn complete_as(
+        &self,
+        id: SessionId,
+        login: PendingLogin,
+        mut completed: CompletedLogin,
+        confirmed: Option<Confirmed>,
+        mut audit: Vec<AuditRecord>,
+        clear_throttle: Vec<String>,
+        at: &At<'_>,
+    ) -> Result<Step, BrokerError> {
         let request = login.request().clone();
-        let id = self.new_id(at.now);
-        let record = Session::issue(&completed, id, self.settings.session, at.origin, at.now);
+        let record = Session::issue(&completed, id.0, self.settings.session, at.origin, at.now);
         let final_state = login.record(Stage::Completed(record.id))?;
-        let (factor, recovery_codes, extra) = match confirmed {
-            Some(confirmed) => (Some(confirmed.factor), confirmed.shown, vec![confirmed.event]),
-            None => (None, Vec::new(), Vec::new()),
+        self.note_upstream(&completed, &record).await?;
+        let added = confirmed.as_ref().map(|confirmed| confirmed.event.clone());
+        audit.extend(added.clone());
+        let (factor, recovery_codes) = match confirmed {
+            Some(confirmed) => (Some(confirmed.factor), confirmed.shown),
+            None => (None, Vec::new()),
         };
-        let mut audit = extra;
         audit.extend(self.replaced_event(at).await?);
         audit.extend(accepted_events(&completed, &record, &request, at));
         for _ in 0..ATTEMPTS {
@@ -292,13 +388,21 @@ impl Broker {
             if self.store.complete_login(completion).await? {
                 audit.iter().for_each(AuditRecord::log);
                 self.observe(completed.connector(), "accepted", at.begun);
+                if let (Some(notice), Some(event)) = (&self.notice, &added) {
+                    notice.security_changed(&account, event).await;
+                }
+                let device = self.remember_device(&completed, at).await;
                 account.version += 1;
+                if !self.is_upstream_live(&completed, &record, at).await? {
+                    return self.resume(at.handle, at.browser).await;
+                }
                 let session = Session::resume(record, account, at.now)
                     .ok_or_else(|| BrokerError::Internal("a new session is not live".to_owned()))?;
                 return Ok(Step::Completed(Box::new(Completed {
                     session,
                     request,
                     recovery_codes,
+                    device,
                 })));
             }
             let fresh = self.store.account(completed.account().id).await?;
@@ -370,6 +474,7 @@ pub(super) struct At<'a> {
     pub(super) handle: &'a Token,
     pub(super) browser: &'a Token,
     pub(super) replaces: Option<SessionId>,
+    pub(super) device: Device<'a>,
     pub(super) origin: &'a Origin,
     pub(super) now: Timestamp,
     pub(super) begun: Instant,

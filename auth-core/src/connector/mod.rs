@@ -6,7 +6,10 @@
 
 #[cfg(feature = "ldap")]
 pub mod ldap;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 pub mod password;
+pub mod redirect;
 #[cfg(feature = "saml")]
 pub mod saml;
 
@@ -15,6 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::secret::Secret;
 
 /// Id of the built-in connector of local passwords.
 pub const LOCAL: &str = "local";
@@ -58,6 +62,7 @@ pub struct Profile {
 ///     profile: Profile::default(),
 ///     amr: vec![],
 ///     at: auth_core::clock::Timestamp::from_millis(0),
+///     upstream: None,
 /// };
 /// ```
 ///
@@ -71,6 +76,21 @@ pub struct VerifiedIdentity {
     profile: Profile,
     amr: Vec<String>,
     at: Timestamp,
+    password_changed_at: Option<String>,
+    upstream: Option<UpstreamSession>,
+}
+
+/// What an identity provider said of its own session with the person.
+#[derive(Debug)]
+pub struct UpstreamSession {
+    /// The session's name there (`sid`, `SessionIndex`), for sign-outs that come from there.
+    pub index: Option<String>,
+    /// What the provider wants back when the person signs out here (the ID token).
+    pub hint: Option<Secret>,
+    /// How the person proved there who they are: values of `amr` and `acr`, or SAML
+    /// authentication context classes. Whether one counts as a second factor is decided by
+    /// [`crate::factor::UpstreamFactors`].
+    pub methods: Vec<String>,
 }
 
 impl VerifiedIdentity {
@@ -87,7 +107,20 @@ impl VerifiedIdentity {
             profile,
             amr: amr.iter().map(|&method| method.to_owned()).collect(),
             at,
+            password_changed_at: None,
+            upstream: None,
         }
+    }
+
+    /// With what the connector says of the last change of the password.
+    #[cfg(feature = "ldap")]
+    fn with_password_changed_at(self, password_changed_at: Option<String>) -> Self {
+        Self { password_changed_at, ..self }
+    }
+
+    #[cfg(any(feature = "oidc", feature = "saml"))]
+    fn with_upstream(self, upstream: UpstreamSession) -> Self {
+        Self { upstream: Some(upstream), ..self }
     }
 
     /// The connector that verified it.
@@ -114,10 +147,22 @@ impl VerifiedIdentity {
         &self.amr
     }
 
+    /// What the connector says of the last change of the password; opaque, to be compared.
+    #[must_use]
+    pub fn password_changed_at(&self) -> Option<&str> {
+        self.password_changed_at.as_deref()
+    }
+
     /// When it was verified.
     #[must_use]
     pub const fn at(&self) -> Timestamp {
         self.at
+    }
+
+    /// What an identity provider said of its own session.
+    #[must_use]
+    pub const fn upstream(&self) -> Option<&UpstreamSession> {
+        self.upstream.as_ref()
     }
 }
 
@@ -150,6 +195,9 @@ pub enum Refusal {
     PasswordExpired,
     /// Nobody has that name.
     UnknownUser,
+    /// An OpenID provider's answer broke a rule.
+    #[cfg(feature = "oidc")]
+    Oidc(oidc::OidcRefusal),
     /// Logon not permitted from this workstation.
     Workstation,
     /// Wrong password.
@@ -173,6 +221,8 @@ impl Refusal {
             Self::PasswordMustChange => "password_must_change",
             Self::PasswordExpired => "password_expired",
             Self::UnknownUser => "unknown_user",
+            #[cfg(feature = "oidc")]
+            Self::Oidc(rule) => rule.as_str(),
             Self::Workstation => "workstation",
             Self::WrongPassword => "wrong_password",
         }
@@ -222,10 +272,19 @@ impl ConnectorError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recheck {
     /// Still there and allowed; the profile may have changed.
-    Present(Box<Profile>),
+    Present(Box<Present>),
     /// Gone, disabled, expired or out of the filter: `reason` is the audit word.
     Gone {
         /// Why, e.g. `gone`, `account_disabled`.
         reason: &'static str,
     },
+}
+
+/// What a connector says of a person who is still there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// The profile now.
+    pub profile: Profile,
+    /// What the connector says of the last change of the password; opaque, to be compared.
+    pub password_changed_at: Option<String>,
 }

@@ -1,8 +1,12 @@
 //! The proof that a second factor was passed.
 
+#[cfg(feature = "passkey")]
+use super::passkey::{SignedChallenge, StoredPasskey};
 use super::recovery_code::RecoveryCode;
 use super::totp::MatchedStep;
 use crate::store::AccountId;
+#[cfg(feature = "passkey")]
+use crate::store::PasskeyOutcome;
 
 /// Proof that a second factor of an account was right and that the store consumed it, once.
 ///
@@ -13,6 +17,7 @@ use crate::store::AccountId;
 pub struct PassedFactor {
     account: AccountId,
     amr: &'static [&'static str],
+    stands_alone: bool,
 }
 
 impl PassedFactor {
@@ -21,7 +26,7 @@ impl PassedFactor {
     #[expect(clippy::needless_pass_by_value, reason = "the match is used up")]
     pub(crate) fn totp(step: MatchedStep, consumed: bool, account: AccountId) -> Option<Self> {
         let _ = step;
-        consumed.then_some(Self { account, amr: &["otp", "mfa"] })
+        consumed.then_some(Self { account, amr: &["otp", "mfa"], stands_alone: false })
     }
 
     /// A recovery code that the store consumed.
@@ -29,7 +34,34 @@ impl PassedFactor {
     pub(crate) fn recovery(code: RecoveryCode, consumed: bool, account: AccountId) -> Option<Self> {
         let _ = code;
         // RFC 8176 has no word for a recovery code; it is a one-time password on paper.
-        consumed.then_some(Self { account, amr: &["otp", "mfa"] })
+        consumed.then_some(Self { account, amr: &["otp", "mfa"], stands_alone: false })
+    }
+
+    /// A passkey whose challenge and counter the store took: `outcome` is its answer. The
+    /// authenticator verified its user, so it stands for two factors by itself.
+    #[cfg(feature = "passkey")]
+    #[expect(clippy::needless_pass_by_value, reason = "the signature is used up")]
+    pub(crate) fn passkey(
+        signed: SignedChallenge,
+        outcome: PasskeyOutcome,
+        account: AccountId,
+    ) -> Option<Self> {
+        let amr = passkey_amr(signed.is_hardware_bound());
+        let used = outcome == PasskeyOutcome::Used;
+        used.then_some(Self { account, amr, stands_alone: true })
+    }
+
+    /// A passkey that was registered just now, in this very login.
+    #[cfg(feature = "passkey")]
+    pub(crate) fn registered(passkey: &StoredPasskey, account: AccountId) -> Self {
+        let amr = passkey_amr(passkey.is_hardware_bound());
+        Self { account, amr, stands_alone: false }
+    }
+
+    /// Whether it may stand in for the first factor too.
+    #[must_use]
+    pub const fn stands_alone(&self) -> bool {
+        self.stands_alone
     }
 
     /// Whose factor it was.
@@ -43,4 +75,10 @@ impl PassedFactor {
     pub const fn amr(&self) -> &'static [&'static str] {
         self.amr
     }
+}
+
+/// RFC 8176. Whether the key is bound to hardware is what the authenticator says of itself.
+#[cfg(feature = "passkey")]
+const fn passkey_amr(hardware_bound: bool) -> &'static [&'static str] {
+    if hardware_bound { &["hwk", "user", "mfa"] } else { &["swk", "user", "mfa"] }
 }

@@ -99,6 +99,17 @@ pub fn requirement(rules: &[MfaRule], default: MfaPolicy, facts: &MfaFacts<'_>) 
     strictest(None).map_or(known, |possible| known.max(possible))
 }
 
+/// Whether these facts may meet a demand for a second factor somewhere: by the default policy, or
+/// by a rule for whatever client and network. Only `connector`, `roles` and `groups` count.
+#[must_use]
+pub fn may_be_required(rules: &[MfaRule], default: MfaPolicy, facts: &MfaFacts<'_>) -> bool {
+    default == MfaPolicy::Required
+        || rules.iter().any(|rule| {
+            let anywhere = MfaRule { client: None, network: None, ..rule.clone() };
+            rule.policy == MfaPolicy::Required && anywhere.matches(facts) == Some(true)
+        })
+}
+
 /// Which methods of an upstream identity provider count as a second factor: values of `amr` (RFC
 /// 8176) or `acr`, or SAML authentication context classes. Empty: none does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -255,6 +266,23 @@ mod tests {
         assert_eq!(requirement(std::slice::from_ref(&outside), Off, &nowhere), Required);
         assert_eq!(requirement(&[corp.clone(), outside], Required, &nowhere), Required);
         assert_eq!(requirement(&[corp, trusted], Required, &nowhere), Optional);
+    }
+
+    #[test]
+    fn a_demand_of_any_client_or_network_counts_for_the_last_factor() {
+        let nowhere = MfaFacts { client: None, ip: None, ..facts(&[], &[]) };
+        let for_client = MfaRule { client: Some("wiki".to_owned()), ..MfaRule::new(Required) };
+        for (rules, default, expected) in [
+            (vec![], Required, true),
+            (vec![], Optional, false),
+            (vec![for_client.clone()], Off, true),
+            (vec![network("192.0.2.0/24", Required)], Optional, true),
+            (vec![network("192.0.2.0/24", Off)], Optional, false),
+            (vec![connector("okta", Required)], Off, false),
+            (vec![connector("corp", Required)], Off, true),
+        ] {
+            assert_eq!(may_be_required(&rules, default, &nowhere), expected, "{rules:?}");
+        }
     }
 
     #[test]

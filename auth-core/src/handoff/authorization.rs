@@ -161,6 +161,13 @@ impl AuthorizationRequest {
         self.login_hint.as_deref()
     }
 
+    /// Whether an identity provider must not answer from a session of its own: the client asked
+    /// for a login (`prompt=login`) or for a young one (`max_age`).
+    #[must_use]
+    pub fn wants_fresh_login(&self) -> bool {
+        self.max_age.is_some() || self.prompt.contains(&Prompt::Login)
+    }
+
     /// Languages in the order of preference, BCP 47.
     #[must_use]
     pub fn ui_locales(&self) -> &[String] {
@@ -236,6 +243,9 @@ impl AuthorizationRequest {
     }
 }
 
+/// What a client is told of a person whom it does not let in by its groups.
+const GROUPS_REFUSED: &str = "the person is in none of the groups that may sign in here";
+
 /// Decides whether the browser's session answers the request.
 ///
 /// `policy_acr` is what the policy demands of this person for this client here and now; it and
@@ -252,6 +262,14 @@ pub fn decide(
         return AuthorizationDecision::Refuse(AuthorizationError::new(
             AuthorizationErrorCode::AccessDenied,
             "the account may not sign in",
+        ));
+    }
+    if let Some(session) = session
+        && !client.allows_groups(&session.account().groups)
+    {
+        return AuthorizationDecision::Refuse(AuthorizationError::new(
+            AuthorizationErrorCode::AccessDenied,
+            GROUPS_REFUSED,
         ));
     }
     let minimum_acr = request.minimum_acr.map_or(policy_acr, |asked| asked.max(policy_acr));

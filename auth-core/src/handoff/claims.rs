@@ -10,11 +10,13 @@ use openidconnect::{
     SubjectIdentifier, UserInfoClaims,
 };
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
+use super::claim_rule::further_claims;
 use super::client::Client;
 use super::scope::{self, Scope};
-use crate::store::{AccountId, AccountRecord};
+use crate::store::{AccountRecord, ClaimMap};
 
 /// Claims about groups and roles; not standardised, but named alike by all larger providers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,63 +27,160 @@ pub struct GroupClaims {
     /// Roles: `member`, `guest`, `administrator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
+    /// Further claims: as the connector mapped them, one value as a text and several as a list, and
+    /// what the rules of the client give.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, Value>,
 }
+
+/// Claims that the broker makes itself, or that others must not write (RFC 7519 section 4.1,
+/// OpenID Connect Core 1.0 sections 2 and 5.1): a connector's are left out.
+const OWN: &[&str] = &[
+    "acr",
+    "amr",
+    "at_hash",
+    "aud",
+    "auth_time",
+    "azp",
+    "c_hash",
+    "email",
+    "email_verified",
+    "exp",
+    "family_name",
+    "given_name",
+    "groups",
+    "iat",
+    "iss",
+    "jti",
+    "locale",
+    "name",
+    "nbf",
+    "nickname",
+    "nonce",
+    "preferred_username",
+    "roles",
+    "sid",
+    "sub",
+    "updated_at",
+];
+/// What groups bring; told with the scope of groups, and always as lists.
+const OF_GROUPS: &[&str] = &["channels", "teams"];
+/// Too large for an ID token, which travels in headers and is kept in sessions.
+const PICTURE: &str = "picture";
 
 impl AdditionalClaims for GroupClaims {}
 
 /// The answer of the userinfo endpoint.
 pub type UserInfo = UserInfoClaims<GroupClaims, CoreGenderClaim>;
 
-/// The subject identifier under which this client knows the account.
+/// Whether a claim is made by the broker itself, so that no rule and no connector may set it.
 #[must_use]
-pub fn subject(account: AccountId) -> SubjectIdentifier {
-    SubjectIdentifier::new(account.to_string())
+pub fn is_own_claim(name: &str) -> bool {
+    OWN.contains(&name)
 }
 
-/// The account that a subject identifier stands for; the inverse of [`subject`].
+/// The standard claims that `scope` grants, without those that `client` is not told.
 #[must_use]
-pub fn account_of_subject(subject: &str) -> Option<AccountId> {
-    Uuid::try_parse(subject).ok().map(AccountId)
-}
-
-/// The standard claims that `scope` grants.
-#[must_use]
-pub fn standard_claims(account: &AccountRecord, scope: &Scope) -> StandardClaims<CoreGenderClaim> {
-    let mut claims = StandardClaims::new(subject(account.id));
+pub fn standard_claims(
+    account: &AccountRecord,
+    subject: &SubjectIdentifier,
+    client: &Client,
+    scope: &Scope,
+) -> StandardClaims<CoreGenderClaim> {
+    let mut claims = StandardClaims::new(subject.clone());
+    let told =
+        |claim: &str, value: Option<&String>| value.filter(|_| client.is_told(claim)).cloned();
     if scope.contains(scope::PROFILE) {
+        let name = full_name(account);
+        let updated_at = DateTime::from_timestamp(account.updated_at.seconds(), 0);
         claims = claims
-            .set_preferred_username(Some(EndUserUsername::new(account.username.clone())))
-            .set_name(Some(plain(EndUserName::new(full_name(account)))))
-            .set_given_name(account.first_name.clone().map(EndUserGivenName::new).map(plain))
-            .set_family_name(account.last_name.clone().map(EndUserFamilyName::new).map(plain))
-            .set_nickname(account.nickname.clone().map(EndUserNickname::new).map(plain))
-            .set_locale(account.locale.clone().map(LanguageTag::new))
-            .set_updated_at(DateTime::from_timestamp(account.updated_at.seconds(), 0));
+            .set_preferred_username(
+                told("preferred_username", Some(&account.username)).map(EndUserUsername::new),
+            )
+            .set_name(told("name", Some(&name)).map(EndUserName::new).map(plain))
+            .set_given_name(
+                told("given_name", account.first_name.as_ref())
+                    .map(EndUserGivenName::new)
+                    .map(plain),
+            )
+            .set_family_name(
+                told("family_name", account.last_name.as_ref())
+                    .map(EndUserFamilyName::new)
+                    .map(plain),
+            )
+            .set_nickname(
+                told("nickname", account.nickname.as_ref()).map(EndUserNickname::new).map(plain),
+            )
+            .set_locale(told("locale", account.locale.as_ref()).map(LanguageTag::new))
+            .set_updated_at(updated_at.filter(|_| client.is_told("updated_at")));
     }
     if scope.contains(scope::EMAIL)
-        && let Some(email) = &account.email
+        && let Some(email) = told("email", account.email.as_ref())
     {
-        claims = claims
-            .set_email(Some(EndUserEmail::new(email.clone())))
-            .set_email_verified(Some(account.email_verified));
+        let verified = client.is_told("email_verified").then_some(account.email_verified);
+        claims = claims.set_email(Some(EndUserEmail::new(email))).set_email_verified(verified);
     }
     claims
 }
 
-/// The claims about groups that `scope` grants, without the groups that `client` is not told of.
+/// The claims about groups that `scope` grants, without the groups that `client` is not told of,
+/// and the further ones; the picture only where `with_picture`.
 #[must_use]
-pub fn group_claims(account: &AccountRecord, client: &Client, scope: &Scope) -> GroupClaims {
-    if !scope.contains(scope::GROUPS) {
-        return GroupClaims::default();
+pub fn group_claims(
+    account: &AccountRecord,
+    more: &ClaimMap,
+    client: &Client,
+    scope: &Scope,
+    with_picture: bool,
+) -> GroupClaims {
+    let of_groups = scope.contains(scope::GROUPS);
+    let of_person = scope.contains(scope::PROFILE);
+    let told = |name: &str| {
+        if OF_GROUPS.contains(&name) {
+            of_groups
+        } else {
+            of_person && !OWN.contains(&name) && (with_picture || name != PICTURE)
+        }
+    };
+    let mut more: BTreeMap<String, Value> = more
+        .iter()
+        .filter(|(name, _)| told(name) && client.is_told(name))
+        .map(|(name, values)| (name.clone(), claim_value(name, values)))
+        .collect();
+    // What the administrator says for this client counts more than what a connector sent.
+    let by_rule = further_claims(client.claim_rules(), account);
+    more.extend(by_rule.into_iter().map(|(name, value)| (name, Value::String(value))));
+    if !of_groups {
+        return GroupClaims { groups: None, roles: None, more };
     }
-    let told = account.groups.iter().filter(|group| client.is_told_group(group)).cloned();
-    GroupClaims { groups: Some(told.collect()), roles: Some(account.roles.clone()) }
+    let groups = account.groups.iter().filter(|group| client.is_told_group(group)).cloned();
+    GroupClaims {
+        groups: client.is_told("groups").then(|| groups.collect()),
+        roles: client.is_told("roles").then(|| account.roles.clone()),
+        more,
+    }
+}
+
+fn claim_value(name: &str, values: &[String]) -> Value {
+    match values {
+        [one] if !OF_GROUPS.contains(&name) => Value::String(one.clone()),
+        all => Value::Array(all.iter().cloned().map(Value::String).collect()),
+    }
 }
 
 /// The answer of the userinfo endpoint.
 #[must_use]
-pub fn userinfo(account: &AccountRecord, client: &Client, scope: &Scope) -> UserInfo {
-    UserInfoClaims::new(standard_claims(account, scope), group_claims(account, client, scope))
+pub fn userinfo(
+    account: &AccountRecord,
+    subject: &SubjectIdentifier,
+    more: &ClaimMap,
+    client: &Client,
+    scope: &Scope,
+) -> UserInfo {
+    UserInfoClaims::new(
+        standard_claims(account, subject, client, scope),
+        group_claims(account, more, client, scope, true),
+    )
 }
 
 fn full_name(account: &AccountRecord) -> String {
@@ -101,10 +200,14 @@ fn plain<T>(value: T) -> LocalizedClaim<T> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::clock::Timestamp;
     use crate::handoff::client::ClientSettings;
     use crate::handoff::client::tests::{confidential, settings};
+    use crate::handoff::subject;
+    use crate::store::AccountId;
 
     pub(crate) fn account() -> AccountRecord {
         let at = Timestamp::from_seconds(1_763_000_000);
@@ -135,7 +238,20 @@ pub(crate) mod tests {
 
     fn told(scope: &str, client: ClientSettings) -> serde_json::Value {
         let scope = Scope::parse(scope).unwrap();
-        serde_json::to_value(userinfo(&account(), &confidential(client), &scope)).unwrap()
+        let more = ClaimMap::from([
+            ("department".to_owned(), vec!["42".to_owned()]),
+            ("phones".to_owned(), vec!["1".to_owned(), "2".to_owned()]),
+            ("teams".to_owned(), vec!["eng".to_owned()]),
+            ("picture".to_owned(), vec!["data:,x".to_owned()]),
+            // A connector must not say who somebody is.
+            ("sub".to_owned(), vec!["mallory".to_owned()]),
+            ("email".to_owned(), vec!["mallory@example.com".to_owned()]),
+        ]);
+        let (account, client) = (account(), confidential(client));
+        let in_token = group_claims(&account, &more, &client, &scope, false);
+        assert!(!in_token.more.contains_key("picture"), "not in an ID token");
+        let subject = subject::public(account.id);
+        serde_json::to_value(userinfo(&account, &subject, &more, &client, &scope)).unwrap()
     }
 
     #[test]
@@ -151,7 +267,8 @@ pub(crate) mod tests {
             serde_json::json!({
                 "sub": sub, "preferred_username": "Alice", "name": "Alice Archer",
                 "given_name": "Alice", "family_name": "Archer", "nickname": "ali",
-                "locale": "de-AT", "updated_at": 1_763_000_000,
+                "locale": "de-AT", "updated_at": 1_763_000_000, "department": "42",
+                "phones": ["1", "2"], "picture": "data:,x",
             })
         );
     }
@@ -161,6 +278,7 @@ pub(crate) mod tests {
         let all = told("openid groups", settings("chat"));
         assert_eq!(all["groups"], serde_json::json!(["staff", "secret"]));
         assert_eq!(all["roles"], serde_json::json!(["member"]));
+        assert_eq!(all["teams"], serde_json::json!(["eng"]));
         let narrow = ClientSettings { groups: Some(vec!["staff".to_owned()]), ..settings("chat") };
         assert_eq!(told("openid groups", narrow)["groups"], serde_json::json!(["staff"]));
     }
@@ -169,7 +287,9 @@ pub(crate) mod tests {
     fn no_address_means_no_claim_about_one() {
         let account = AccountRecord { email: None, email_verified: false, ..account() };
         let scope = Scope::parse("openid email").unwrap();
-        let claims = serde_json::to_value(standard_claims(&account, &scope)).unwrap();
+        let (subject, client) = (subject::public(account.id), confidential(settings("chat")));
+        let claims = standard_claims(&account, &subject, &client, &scope);
+        let claims = serde_json::to_value(claims).unwrap();
         assert_eq!(claims.as_object().unwrap().len(), 1);
     }
 
@@ -181,9 +301,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn subjects_lead_back_to_accounts() {
-        let id = account().id;
-        assert_eq!(account_of_subject(subject(id).as_str()), Some(id));
-        assert_eq!(account_of_subject("alice"), None);
+    fn a_client_is_told_its_claims_only() {
+        let claims = |list: &[&str]| ClientSettings {
+            claims: Some(list.iter().map(|name| (*name).to_owned()).collect()),
+            ..settings("chat")
+        };
+        let sub = Uuid::from_u128(42).to_string();
+        let all = "openid profile email groups";
+        assert_eq!(
+            told(all, claims(&["name", "email", "roles"])),
+            serde_json::json!({
+                "sub": sub, "name": "Alice Archer", "email": "alice@example.com",
+                "roles": ["member"],
+            })
+        );
+        assert_eq!(told("openid", claims(&["email"])), serde_json::json!({ "sub": sub }));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::client::{Client, SessionKind};
+use super::client::{Client, ClientKind, SessionKind};
 use super::scope::Scope;
 use crate::clock::Timestamp;
 use crate::random::Random;
@@ -39,7 +39,13 @@ impl SessionLengths {
     /// How long a session of `client` lasts.
     #[must_use]
     pub fn of(&self, client: &Client) -> Duration {
-        client.settings().session_lifetime.unwrap_or(match client.settings().session_kind {
+        self.of_kind(client, client.settings().session_kind)
+    }
+
+    /// How long a session of this kind at `client` lasts.
+    #[must_use]
+    pub fn of_kind(&self, client: &Client, kind: SessionKind) -> Duration {
+        client.settings().session_lifetime.unwrap_or(match kind {
             SessionKind::Web => self.web,
             SessionKind::Mobile => self.mobile,
             SessionKind::Desktop => self.desktop,
@@ -82,13 +88,28 @@ pub fn open(
     }
 }
 
+/// The access token that stands for a session as long as it lives, for clients whose protocol
+/// knows no other.
+#[must_use]
+pub fn bearer(session: &SessionRecord, random: &dyn Random, now: Timestamp) -> (Token, TokenIssue) {
+    let token = Token::generate(random);
+    let access = AccessTokenRecord {
+        hash: token.hash(),
+        session: session.id,
+        scope: session.scope.clone(),
+        created_at: now,
+        expires_at: session.expires_at,
+    };
+    (token, TokenIssue { access, refresh: None })
+}
+
 /// Fresh tokens for a client, beside what the store keeps of them.
 #[derive(Debug)]
 pub struct IssuedTokens {
     /// The access token.
     pub access: Token,
-    /// The refresh token.
-    pub refresh: Token,
+    /// The refresh token, where the client gets one.
+    pub refresh: Option<Token>,
     /// Their hashes and dates.
     pub records: TokenIssue,
 }
@@ -96,7 +117,7 @@ pub struct IssuedTokens {
 /// Draws tokens for `session`. None lives longer than the session.
 ///
 /// Every client gets a refresh token, with or without `offline_access`: it is the client's hold
-/// on the session, and ends with it.
+/// on the session, and ends with it. Only a client of kind gitlab gets none: it calls once.
 #[must_use]
 pub fn issue_tokens(
     session: &SessionRecord,
@@ -107,7 +128,7 @@ pub fn issue_tokens(
     now: Timestamp,
 ) -> IssuedTokens {
     let access = Token::generate(random);
-    let refresh = Token::generate(random);
+    let refresh = (client.kind() == ClientKind::Oidc).then(|| Token::generate(random));
     let until = |life: Duration| (now + life).min(session.expires_at);
     let records = TokenIssue {
         access: AccessTokenRecord {
@@ -117,7 +138,7 @@ pub fn issue_tokens(
             created_at: now,
             expires_at: until(client.access_token_lifetime()),
         },
-        refresh: Some(RefreshTokenRecord {
+        refresh: refresh.as_ref().map(|refresh| RefreshTokenRecord {
             hash: refresh.hash(),
             session: session.id,
             predecessor,
@@ -229,7 +250,7 @@ pub(crate) mod tests {
             let tokens = issue_tokens(session, &Scope::default(), &client, None, &random, NOW);
             let refresh = tokens.records.refresh.unwrap();
             assert_eq!(tokens.records.access.hash, tokens.access.hash());
-            assert_eq!(refresh.hash, tokens.refresh.hash());
+            assert_eq!(Some(refresh.hash), tokens.refresh.map(|token| token.hash()));
             (tokens.records.access.expires_at, refresh.expires_at)
         };
         let long = (NOW + Duration::from_secs(600), NOW + Duration::from_secs(7 * 86_400));

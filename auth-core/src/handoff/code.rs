@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::client::Client;
+use super::gitlab::EmailProblem;
 use super::pkce;
 use crate::clock::Timestamp;
 use crate::store::{AccountRecord, CodeRecord, SessionId, SessionRecord};
@@ -24,6 +25,8 @@ pub struct Redemption<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CodeRefusal {
+    /// There is no such code.
+    Unknown,
     /// It was made for another client.
     WrongClient,
     /// It was redeemed before, for this session, which must end now.
@@ -42,6 +45,16 @@ pub enum CodeRefusal {
     AccountInactive,
     /// The browser session ended.
     SessionEnded,
+    /// The person is in none of the groups that the client lets in.
+    Groups,
+    /// The account lost the e-mail address that the client needs.
+    Email(EmailProblem),
+}
+
+impl From<EmailProblem> for CodeRefusal {
+    fn from(problem: EmailProblem) -> Self {
+        Self::Email(problem)
+    }
 }
 
 impl CodeRefusal {
@@ -49,6 +62,7 @@ impl CodeRefusal {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Unknown => "code_unknown",
             Self::WrongClient => "code_of_other_client",
             Self::Replayed(_) => "code_replayed",
             Self::Expired => "code_expired",
@@ -58,6 +72,8 @@ impl CodeRefusal {
             Self::WrongVerifier => "code_verifier_wrong",
             Self::AccountInactive => "account_inactive",
             Self::SessionEnded => "session_ended",
+            Self::Groups => "group_not_allowed",
+            Self::Email(problem) => problem.as_str(),
         }
     }
 }
@@ -108,6 +124,9 @@ pub fn judge_origin(
 ) -> Result<(), CodeRefusal> {
     if !account.active {
         return Err(CodeRefusal::AccountInactive);
+    }
+    if !client.allows_groups(&account.groups) {
+        return Err(CodeRefusal::Groups);
     }
     let good = browser.client.is_none()
         && browser.account == account.id
@@ -201,6 +220,12 @@ mod tests {
         ] {
             assert_eq!(judge(change), Err(CodeRefusal::SessionEnded));
         }
+        let closed = confidential(ClientSettings {
+            allowed_groups: Some(vec!["admins".to_owned()]),
+            ..settings("chat")
+        });
+        let judged = super::judge_origin(&browser_session(NOW), &account(), &closed, NOW);
+        assert_eq!(judged, Err(CodeRefusal::Groups));
         let narrowed = confidential(ClientSettings {
             connectors: Some(vec!["okta".to_owned()]),
             ..settings("chat")

@@ -4,12 +4,12 @@
 use openidconnect::core::{
     CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
     CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
-    CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
+    CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
 };
 use openidconnect::url::ParseError;
 use openidconnect::{
     AdditionalProviderMetadata, AuthUrl, AuthenticationContextClass, IssuerUrl, JsonWebKeySetUrl,
-    ProviderMetadata, ResponseTypes, Scope, TokenUrl, UserInfoUrl,
+    LanguageTag, ProviderMetadata, ResponseTypes, Scope, TokenUrl, UserInfoUrl,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,12 @@ pub const JWKS_PATH: &str = "/oauth2/jwks";
 pub const INTROSPECTION_PATH: &str = "/oauth2/introspect";
 /// Path of the revocation endpoint.
 pub const REVOCATION_PATH: &str = "/oauth2/revoke";
+/// Path of the endpoint for pushed authorization requests, RFC 9126.
+pub const PUSHED_REQUEST_PATH: &str = "/oauth2/par";
+/// Path of the device authorization endpoint, RFC 8628.
+pub const DEVICE_PATH: &str = "/oauth2/device";
+/// Path of the logout endpoint, OpenID Connect RP-Initiated Logout 1.0.
+pub const LOGOUT_PATH: &str = "/oauth2/logout";
 /// Path of this metadata.
 pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 
@@ -44,12 +50,22 @@ pub struct OAuthMetadata {
     pub revocation_endpoint: String,
     /// How clients authenticate there.
     pub revocation_endpoint_auth_methods_supported: Vec<CoreClientAuthMethod>,
+    /// RFC 9126.
+    pub pushed_authorization_request_endpoint: String,
+    /// RFC 8628.
+    pub device_authorization_endpoint: String,
+    /// OpenID Connect RP-Initiated Logout 1.0.
+    pub end_session_endpoint: String,
     /// RFC 7636.
     pub code_challenge_methods_supported: Vec<String>,
     /// RFC 9207.
     pub authorization_response_iss_parameter_supported: bool,
     /// OpenID Connect Prompt Create 1.0 section 4.2: all values of `prompt` that are understood.
     pub prompt_values_supported: Vec<String>,
+    /// OpenID Connect Back-Channel Logout 1.0 section 2.1.
+    pub backchannel_logout_supported: bool,
+    /// Whether logout tokens carry `sid`.
+    pub backchannel_logout_session_supported: bool,
 }
 
 impl AdditionalProviderMetadata for OAuthMetadata {}
@@ -75,19 +91,29 @@ pub type BrokerMetadata = ProviderMetadata<
 /// # Errors
 /// When the issuer is no URL.
 pub fn metadata(issuer: &Issuer) -> Result<BrokerMetadata, ParseError> {
-    let by_secret =
-        || vec![CoreClientAuthMethod::ClientSecretBasic, CoreClientAuthMethod::ClientSecretPost];
+    let by_secret = || {
+        vec![
+            CoreClientAuthMethod::ClientSecretBasic,
+            CoreClientAuthMethod::ClientSecretPost,
+            CoreClientAuthMethod::PrivateKeyJwt,
+        ]
+    };
     let or_public = || [by_secret(), vec![CoreClientAuthMethod::None]].concat();
     let additional = OAuthMetadata {
         introspection_endpoint: issuer.endpoint(INTROSPECTION_PATH),
         introspection_endpoint_auth_methods_supported: by_secret(),
         revocation_endpoint: issuer.endpoint(REVOCATION_PATH),
         revocation_endpoint_auth_methods_supported: or_public(),
+        pushed_authorization_request_endpoint: issuer.endpoint(PUSHED_REQUEST_PATH),
+        device_authorization_endpoint: issuer.endpoint(DEVICE_PATH),
+        end_session_endpoint: issuer.endpoint(LOGOUT_PATH),
         code_challenge_methods_supported: vec!["S256".to_owned()],
         authorization_response_iss_parameter_supported: true,
         prompt_values_supported: ["none", "login", "consent", "select_account"]
             .map(str::to_owned)
             .to_vec(),
+        backchannel_logout_supported: true,
+        backchannel_logout_session_supported: true,
     };
     let acr_values = AuthenticationContext::ALL
         .map(|class| AuthenticationContextClass::new(class.as_str().to_owned()));
@@ -96,7 +122,7 @@ pub fn metadata(issuer: &Issuer) -> Result<BrokerMetadata, ParseError> {
         AuthUrl::new(issuer.endpoint(AUTHORIZATION_PATH))?,
         JsonWebKeySetUrl::new(issuer.endpoint(JWKS_PATH))?,
         vec![ResponseTypes::new(vec![CoreResponseType::Code])],
-        vec![CoreSubjectIdentifierType::Public],
+        vec![CoreSubjectIdentifierType::Public, CoreSubjectIdentifierType::Pairwise],
         SigningAlgorithm::ALL.map(SigningAlgorithm::jws).to_vec(),
         additional,
     )
@@ -109,9 +135,17 @@ pub fn metadata(issuer: &Issuer) -> Result<BrokerMetadata, ParseError> {
     .set_grant_types_supported(Some(vec![
         CoreGrantType::AuthorizationCode,
         CoreGrantType::RefreshToken,
+        CoreGrantType::DeviceCode,
     ]))
     .set_acr_values_supported(Some(acr_values.to_vec()))
     .set_token_endpoint_auth_methods_supported(Some(or_public()))
+    .set_token_endpoint_auth_signing_alg_values_supported(Some(vec![
+        CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+        CoreJwsSigningAlgorithm::RsaSsaPssSha256,
+        CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+        CoreJwsSigningAlgorithm::EdDsa,
+    ]))
+    .set_ui_locales_supported(Some(vec![LanguageTag::new("en".to_owned())]))
     .set_claim_types_supported(Some(vec![CoreClaimType::Normal]))
     .set_claims_supported(Some(
         CLAIMS.iter().map(|name| CoreClaimName::new((*name).to_owned())).collect(),
@@ -149,6 +183,7 @@ const CLAIMS: [&str; 22] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handoff::device;
 
     #[test]
     fn the_issuer_agrees_with_itself_whatever_slash_was_configured() {
@@ -171,14 +206,24 @@ mod tests {
         for (name, expected) in [
             ("response_types_supported", serde_json::json!(["code"])),
             ("response_modes_supported", serde_json::json!(["query", "form_post"])),
-            ("grant_types_supported", serde_json::json!(["authorization_code", "refresh_token"])),
+            (
+                "grant_types_supported",
+                serde_json::json!(["authorization_code", "refresh_token", device::GRANT_TYPE]),
+            ),
+            ("subject_types_supported", serde_json::json!(["public", "pairwise"])),
+            ("end_session_endpoint", serde_json::json!("https://sso.example.com/oauth2/logout")),
             ("code_challenge_methods_supported", serde_json::json!(["S256"])),
             ("id_token_signing_alg_values_supported", serde_json::json!(["RS256", "EdDSA"])),
             ("authorization_response_iss_parameter_supported", serde_json::json!(true)),
             ("request_parameter_supported", serde_json::json!(false)),
             (
                 "token_endpoint_auth_methods_supported",
-                serde_json::json!(["client_secret_basic", "client_secret_post", "none"]),
+                serde_json::json!([
+                    "client_secret_basic",
+                    "client_secret_post",
+                    "private_key_jwt",
+                    "none"
+                ]),
             ),
         ] {
             assert_eq!(json[name], expected, "{name}");

@@ -10,6 +10,7 @@ use openidconnect::core::{
 use openidconnect::{
     AccessToken, AdditionalClaims, Audience, AuthenticationContextClass,
     AuthenticationMethodReference, IdToken, IdTokenClaims, IssuerUrl, JsonWebKey as _, Nonce,
+    SubjectIdentifier,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ use super::signing_key::SigningKey;
 use super::signing_key_set::SigningKeySet;
 use crate::clock::Timestamp;
 use crate::secret::Token;
-use crate::store::{AccountId, AccountRecord, SessionRecord};
+use crate::store::{AccountRecord, ClaimMap, SessionRecord};
 
 /// Longest hint that is looked at.
 const LONGEST_HINT: usize = 16 * 1024;
@@ -71,6 +72,10 @@ pub struct IdTokenContent<'a> {
     pub client: &'a Client,
     /// About whom.
     pub account: &'a AccountRecord,
+    /// Further claims about them.
+    pub more: &'a ClaimMap,
+    /// The subject identifier under which the client knows them.
+    pub subject: &'a SubjectIdentifier,
     /// About which client session.
     pub session: &'a SessionRecord,
     /// What was granted.
@@ -95,10 +100,16 @@ impl IdTokenContent<'_> {
             vec![Audience::new(self.client.id().to_owned())],
             numeric_date(expires_at)?,
             numeric_date(now)?,
-            claims::standard_claims(self.account, self.scope),
+            claims::standard_claims(self.account, self.subject, self.client, self.scope),
             SessionClaims {
                 sid: Some(self.session.id.to_string()),
-                groups: claims::group_claims(self.account, self.client, self.scope),
+                groups: claims::group_claims(
+                    self.account,
+                    self.more,
+                    self.client,
+                    self.scope,
+                    false,
+                ),
             },
         )
         .set_auth_time(Some(numeric_date(self.session.authenticated_at)?))
@@ -118,8 +129,8 @@ fn numeric_date(at: Timestamp) -> Result<DateTime<Utc>, IdTokenError> {
 /// What an ID token that a client returned says; its signature is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdTokenHint {
-    /// Whom it is about.
-    pub account: AccountId,
+    /// The subject identifier that it was made with.
+    pub subject: String,
     /// The clients that it was made for.
     pub audience: Vec<String>,
     /// The client session it was made in.
@@ -170,7 +181,7 @@ pub fn read_hint(token: &str, keys: &SigningKeySet, issuer: &Issuer) -> Option<I
         return None;
     }
     Some(IdTokenHint {
-        account: claims::account_of_subject(&payload.sub)?,
+        subject: payload.sub,
         audience: match payload.aud {
             OneOrMany::One(client) => vec![client],
             OneOrMany::Many(clients) => clients,
@@ -192,6 +203,7 @@ mod tests {
     use crate::handoff::client_session::tests::client_session;
     use crate::handoff::signing_key::SigningAlgorithm;
     use crate::handoff::signing_key_set::{KeySchedule, PublishedKey};
+    use crate::handoff::subject;
     use crate::random::SystemRandom;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_764_000_000);
@@ -222,6 +234,8 @@ mod tests {
             issuer: &issuer(),
             client: &confidential(settings("chat")),
             account: &account(),
+            more: &ClaimMap::new(),
+            subject: &subject::public(account().id),
             session: &client_session(NOW),
             scope: &Scope::parse("openid email groups").unwrap(),
             nonce: Some("n-0S6"),
@@ -266,7 +280,7 @@ mod tests {
     fn a_hint_is_read_back_even_after_a_day() {
         let key = Arc::new(SigningKey::generate(SigningAlgorithm::EdDsa).unwrap());
         let hint = read_hint(&token(&key), &set_of(&[&key]), &issuer()).unwrap();
-        assert_eq!(hint.account, account().id);
+        assert_eq!(hint.subject, account().id.to_string());
         assert_eq!(hint.audience, ["chat"]);
         assert_eq!(
             hint.sid,

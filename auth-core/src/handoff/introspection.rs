@@ -3,6 +3,7 @@
 //! A client sees the tokens that were issued to it; all others, and everything that is no token,
 //! get the one answer `{"active": false}`.
 
+use openidconnect::SubjectIdentifier;
 use serde::Serialize;
 
 use super::client::Client;
@@ -68,6 +69,7 @@ pub fn is_active(status: &AccessTokenStatus, now: Timestamp) -> bool {
 #[must_use]
 pub fn of_access_token(
     status: &AccessTokenStatus,
+    subject: &SubjectIdentifier,
     client: &Client,
     issuer: &Issuer,
     now: Timestamp,
@@ -76,7 +78,7 @@ pub fn of_access_token(
         return IntrospectionResponse::inactive();
     }
     let token = &status.token;
-    let mut facts = facts(&status.session, &status.account, client, issuer);
+    let mut facts = facts(&status.session, &status.account, subject, client, issuer);
     facts.scope.clone_from(&token.scope);
     facts.token_type = Some("Bearer");
     (facts.exp, facts.iat) = (token.expires_at.seconds(), token.created_at.seconds());
@@ -87,6 +89,7 @@ pub fn of_access_token(
 #[must_use]
 pub fn of_refresh_token(
     status: &RefreshTokenStatus,
+    subject: &SubjectIdentifier,
     client: &Client,
     issuer: &Issuer,
     now: Timestamp,
@@ -99,7 +102,7 @@ pub fn of_refresh_token(
     if !good {
         return IntrospectionResponse::inactive();
     }
-    let mut facts = facts(&status.session, &status.account, client, issuer);
+    let mut facts = facts(&status.session, &status.account, subject, client, issuer);
     (facts.exp, facts.iat) = (token.expires_at.seconds(), token.created_at.seconds());
     IntrospectionResponse { active: true, facts: Some(facts) }
 }
@@ -115,6 +118,7 @@ fn is_of(session: &SessionRecord, client: &Client) -> bool {
 fn facts(
     session: &SessionRecord,
     account: &AccountRecord,
+    subject: &SubjectIdentifier,
     client: &Client,
     issuer: &Issuer,
 ) -> TokenFacts {
@@ -125,7 +129,7 @@ fn facts(
         token_type: None,
         exp: 0,
         iat: 0,
-        sub: super::claims::subject(account.id).to_string(),
+        sub: subject.to_string(),
         aud: client.id().to_owned(),
         iss: issuer.as_str().to_owned(),
         sid: session.id.to_string(),
@@ -147,6 +151,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_764_000_000);
 
+    fn subject() -> SubjectIdentifier {
+        crate::handoff::subject::public(account().id)
+    }
+
     fn status() -> AccessTokenStatus {
         let session = client_session(NOW);
         AccessTokenStatus {
@@ -167,7 +175,7 @@ mod tests {
         change(&mut status);
         let issuer = Issuer::new(&url::Url::parse("https://sso.example.com").unwrap());
         let client = confidential(settings(client));
-        serde_json::to_value(of_access_token(&status, &client, &issuer, NOW)).unwrap()
+        serde_json::to_value(of_access_token(&status, &subject(), &client, &issuer, NOW)).unwrap()
     }
 
     #[test]
@@ -220,7 +228,8 @@ mod tests {
         };
         let issuer = Issuer::new(&url::Url::parse("https://sso.example.com").unwrap());
         let ask = |status: &RefreshTokenStatus, client| {
-            of_refresh_token(status, &confidential(settings(client)), &issuer, NOW).active
+            of_refresh_token(status, &subject(), &confidential(settings(client)), &issuer, NOW)
+                .active
         };
         assert!(ask(&status, "chat") && !ask(&status, "other"));
         status.token.used_at = Some(NOW);

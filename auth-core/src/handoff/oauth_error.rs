@@ -30,6 +30,16 @@ pub enum OAuthErrorCode {
     ServerError,
     /// Cannot answer just now; a retry may succeed.
     TemporarilyUnavailable,
+    /// A pushed request asks for another flow than the code flow.
+    UnsupportedResponseType,
+    /// A device's person has not answered yet, RFC 8628 section 3.5.
+    AuthorizationPending,
+    /// A device asks too often.
+    SlowDown,
+    /// A device's person refused.
+    AccessDenied,
+    /// A device's person did not answer in time.
+    ExpiredToken,
 }
 
 impl OAuthErrorCode {
@@ -47,6 +57,11 @@ impl OAuthErrorCode {
             Self::InsufficientScope => "insufficient_scope",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::AccessDenied => "access_denied",
+            Self::ExpiredToken => "expired_token",
         }
     }
 }

@@ -19,6 +19,12 @@ pub fn is_verifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }
 
+/// The `S256` challenge of a verifier (section 4.2).
+#[must_use]
+pub fn challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()))
+}
+
 /// Whether `verifier` belongs to `challenge` (section 4.6), compared in constant time.
 #[must_use]
 pub fn matches(challenge: &str, verifier: &str) -> bool {

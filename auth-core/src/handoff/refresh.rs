@@ -44,6 +44,8 @@ pub enum RefreshRefusal {
     Expired,
     /// People may not come in through the session's connector any more.
     Connector,
+    /// The person is in none of the groups that the client lets in any more.
+    Groups,
 }
 
 impl RefreshRefusal {
@@ -58,6 +60,7 @@ impl RefreshRefusal {
             Self::SessionIdle => "session_idle",
             Self::Expired => "refresh_token_expired",
             Self::Connector => "connector_not_allowed",
+            Self::Groups => "group_not_allowed",
         }
     }
 }
@@ -93,6 +96,8 @@ pub fn decide(status: &RefreshTokenStatus, client: &Client, now: Timestamp) -> R
         Refused(RefreshRefusal::Expired)
     } else if !client.allows_connector(&session.connector) {
         Refused(RefreshRefusal::Connector)
+    } else if !client.allows_groups(&status.account.groups) {
+        Refused(RefreshRefusal::Groups)
     } else if token.used_at.is_some() {
         Sibling
     } else {
@@ -209,6 +214,12 @@ mod tests {
             ..settings("chat")
         });
         let expected = RefreshDecision::Refused(RefreshRefusal::Connector);
+        assert_eq!(decide(&status(), &client, NOW), expected);
+        let client = confidential(ClientSettings {
+            allowed_groups: Some(vec!["admins".to_owned()]),
+            ..settings("chat")
+        });
+        let expected = RefreshDecision::Refused(RefreshRefusal::Groups);
         assert_eq!(decide(&status(), &client, NOW), expected);
     }
 }

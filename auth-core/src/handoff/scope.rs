@@ -15,6 +15,9 @@ pub const GROUPS: &str = "groups";
 /// Asks for a refresh token.
 pub const OFFLINE_ACCESS: &str = "offline_access";
 
+/// Lets a client of kind gitlab read who somebody is; the only scope of that kind.
+pub const READ_USER: &str = "read_user";
+
 /// The scope values that this provider gives a meaning to.
 pub const SUPPORTED: [&str; 5] = [OPENID, PROFILE, EMAIL, GROUPS, OFFLINE_ACCESS];
 
@@ -40,6 +43,12 @@ impl Scope {
             }
         }
         Self(values)
+    }
+
+    /// The scope that holds this value alone.
+    #[must_use]
+    pub fn of_value(value: &str) -> Self {
+        Self(vec![value.to_owned()])
     }
 
     /// Whether it holds this value.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::device;
 use super::oauth_error::{OAuthError, OAuthErrorCode};
 use super::parameters::Parameters;
 use super::scope::Scope;
+use crate::clock::Timestamp;
 use crate::secret::Token;
 
 /// What a client wants tokens for.
@@ -29,6 +31,11 @@ pub enum Grant<'a> {
         token: Token,
         /// A narrower scope for the new access token.
         scope: Option<Scope>,
+    },
+    /// A device code, RFC 8628 section 3.4.
+    DeviceCode {
+        /// The code.
+        code: Token,
     },
 }
 
@@ -52,9 +59,12 @@ impl<'a> Grant<'a> {
                 token: required(form, "refresh_token", "refresh_token is missing")?,
                 scope: form.get("scope").map(scope).transpose()?,
             }),
+            Some(device::GRANT_TYPE) => Ok(Self::DeviceCode {
+                code: required(form, "device_code", "device_code is missing")?,
+            }),
             Some(_) => Err(OAuthError::new(
                 OAuthErrorCode::UnsupportedGrantType,
-                "grant_type must be authorization_code or refresh_token",
+                "grant_type must be authorization_code, refresh_token or that of device codes",
             )),
             None => Err(OAuthError::invalid_request("grant_type is missing")),
         }
@@ -102,6 +112,8 @@ pub struct TokenResponse {
     pub id_token: Option<Zeroizing<String>>,
     /// What was granted.
     pub scope: Scope,
+    /// When it was issued, for clients of kind gitlab, whose provider says so.
+    pub created_at: Option<Timestamp>,
 }
 
 impl TokenResponse {
@@ -117,6 +129,9 @@ impl TokenResponse {
         if let Some(members) = body.as_object_mut() {
             if let Some(token) = &self.refresh_token {
                 members.insert("refresh_token".to_owned(), Value::from(token.expose()));
+            }
+            if let Some(at) = self.created_at {
+                members.insert("created_at".to_owned(), Value::from(at.seconds()));
             }
             if let Some(token) = &self.id_token {
                 members.insert("id_token".to_owned(), Value::from(token.as_str()));
@@ -186,6 +201,7 @@ mod tests {
             refresh_token: Some(Token::generate(&random)),
             id_token: Some(Zeroizing::new("a.b.c".to_owned())),
             scope: Scope::parse("openid").unwrap(),
+            created_at: None,
         };
         let body: Value = serde_json::from_str(&response.body()).unwrap();
         assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(599)));
@@ -194,5 +210,9 @@ mod tests {
         response.id_token = None;
         let body: Value = serde_json::from_str(&response.body()).unwrap();
         assert!(body.get("refresh_token").is_none() && body.get("id_token").is_none());
+        assert!(body.get("created_at").is_none());
+        response.created_at = Some(Timestamp::from_millis(1_764_000_000_999));
+        let body: Value = serde_json::from_str(&response.body()).unwrap();
+        assert_eq!(body["created_at"], json!(1_764_000_000));
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::connector::VerifiedIdentity;
-use crate::factor::{MfaPolicy, PassedFactor};
+use crate::factor::{MfaPolicy, PassedFactor, Postponed, TrustedDevice, UpstreamFactors};
 use crate::store::{AccountId, AccountRecord};
 
 /// Authentication context class of one factor.
@@ -33,6 +33,21 @@ pub(super) struct FirstFactorState {
     subject: String,
     amr: Vec<String>,
     at: Timestamp,
+    #[serde(default)]
+    upstream: Option<UpstreamNote>,
+}
+
+/// What is kept of an identity provider's own session until ours is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamNote {
+    /// The stable subject there.
+    pub subject: String,
+    /// The session's name there.
+    pub index: Option<String>,
+    /// What is wanted back at a sign-out, sealed.
+    pub sealed_hint: Option<Vec<u8>>,
+    /// How the person proved there who they are: `amr`, `acr` or authentication context classes.
+    pub methods: Vec<String>,
 }
 
 impl FirstFactor {
@@ -46,8 +61,21 @@ impl FirstFactor {
                 subject: identity.subject().to_owned(),
                 amr: identity.amr().to_vec(),
                 at: identity.at(),
+                upstream: None,
             })
         })
+    }
+
+    /// With what the identity provider said of its own session.
+    pub(crate) fn with_upstream(mut self, note: Option<UpstreamNote>) -> Self {
+        self.0.upstream = note;
+        self
+    }
+
+    /// How the person proved at an identity provider who they are; empty for other connectors.
+    #[must_use]
+    pub fn upstream_methods(&self) -> &[String] {
+        self.0.upstream.as_ref().map_or(&[], |note| &note.methods)
     }
 
     pub(super) const fn from_state(state: FirstFactorState) -> Self {
@@ -77,15 +105,29 @@ impl FirstFactor {
     }
 }
 
-/// What is asked of this login beyond its first factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
+/// What is asked of this login beyond its first factor, and what answers it already.
+#[derive(Debug)]
+pub struct Demand<'a> {
     /// The policy after all its rules.
     pub policy: MfaPolicy,
     /// Whether the client asked for two factors (`acr_values`).
     pub two_factors_asked: bool,
     /// Whether the account has a confirmed second factor.
     pub enrolled: bool,
+    /// What of the connector's own methods counts as a second factor.
+    pub upstream: Option<&'a UpstreamFactors>,
+    /// The browser is one that the account's person asked to be remembered on.
+    pub trusted_device: Option<TrustedDevice>,
+}
+
+impl Demand<'_> {
+    /// Whether a second factor is wanted. An enrolled person is asked even where the policy is
+    /// optional: they chose the protection.
+    fn wants_second(&self) -> bool {
+        self.two_factors_asked
+            || self.policy == MfaPolicy::Required
+            || (self.enrolled && self.policy == MfaPolicy::Optional)
+    }
 }
 
 /// What comes next.
@@ -104,18 +146,25 @@ pub enum Decision {
 pub fn after_first_factor(
     first: FirstFactor,
     account: AccountRecord,
-    demand: Demand,
+    demand: &Demand<'_>,
 ) -> Option<Decision> {
     if !matches(&first, &account) {
         return None;
     }
-    let needed = demand.two_factors_asked || demand.policy == MfaPolicy::Required;
-    // An enrolled person is asked even where the policy is optional: they chose the protection.
-    let wanted = needed || (demand.enrolled && demand.policy == MfaPolicy::Optional);
-    Some(match (wanted, demand.enrolled) {
-        (false, _) => Decision::Complete(Box::new(complete(first, account, AAL1, &[]))),
-        (true, true) => Decision::AskFactor(first),
+    if demand.upstream.is_some_and(|upstream| upstream.satisfied_by(first.upstream_methods())) {
+        // The identity provider asked for it and vouches for it.
+        return Some(Decision::Complete(Box::new(complete(first, account, AAL2, &["mfa"]))));
+    }
+    // A device spares what the policy asks for, not what the client does; the class stays that of
+    // one factor, for none was passed now.
+    let spared = !demand.two_factors_asked
+        && demand.trusted_device.as_ref().is_some_and(|device| device.account() == account.id);
+    Some(match (demand.wants_second(), demand.enrolled) {
+        (true, true) if !spared => Decision::AskFactor(first),
         (true, false) => Decision::Enrol(first),
+        (false, _) | (true, true) => {
+            Decision::Complete(Box::new(complete(first, account, AAL1, &[])))
+        }
     })
 }
 
@@ -129,6 +178,41 @@ pub fn after_second_factor(
 ) -> Option<CompletedLogin> {
     (matches(&first, &account) && passed.account() == account.id)
         .then(|| complete(first, account, AAL2, passed.amr()))
+}
+
+/// Ends the login of a person who put the enrolment off. `None` when the client asked for two
+/// factors, the account has one by now, or the proof is another account's.
+#[must_use]
+pub fn after_postponement(
+    first: FirstFactor,
+    account: AccountRecord,
+    postponed: &Postponed,
+    demand: &Demand<'_>,
+) -> Option<CompletedLogin> {
+    let allowed = !demand.two_factors_asked && !demand.enrolled;
+    (allowed && matches(&first, &account) && postponed.account() == account.id)
+        .then(|| complete(first, account, AAL1, &[]))
+}
+
+/// Ends a login by a passkey alone, which verified its user. `connector` is the one through which
+/// the account is let in. `None` when the factor does not stand alone, is another account's, or
+/// the account is not active.
+#[must_use]
+pub fn passwordless(
+    passed: &PassedFactor,
+    account: AccountRecord,
+    connector: &str,
+    now: Timestamp,
+) -> Option<CompletedLogin> {
+    let good = passed.stands_alone() && passed.account() == account.id && account.active;
+    good.then(|| CompletedLogin {
+        account,
+        connector: connector.to_owned(),
+        amr: passed.amr().iter().map(|&method| method.to_owned()).collect(),
+        acr: AAL2,
+        authenticated_at: now,
+        upstream: None,
+    })
 }
 
 fn matches(first: &FirstFactor, account: &AccountRecord) -> bool {
@@ -147,7 +231,14 @@ fn complete(
             amr.push((*method).to_owned());
         }
     }
-    CompletedLogin { account, connector: first.0.connector, amr, acr, authenticated_at: first.0.at }
+    CompletedLogin {
+        account,
+        connector: first.0.connector,
+        amr,
+        acr,
+        authenticated_at: first.0.at,
+        upstream: first.0.upstream,
+    }
 }
 
 /// Proof that every step that the policy asks of this login was passed. Only this module makes
@@ -161,6 +252,7 @@ fn complete(
 ///         amr: vec![],
 ///         acr: "urn:auth:aal2",
 ///         authenticated_at: auth_core::clock::Timestamp::from_millis(0),
+///         upstream: None,
 ///     }
 /// }
 /// ```
@@ -171,6 +263,7 @@ pub struct CompletedLogin {
     amr: Vec<String>,
     acr: &'static str,
     authenticated_at: Timestamp,
+    upstream: Option<UpstreamNote>,
 }
 
 impl CompletedLogin {
@@ -186,6 +279,7 @@ impl CompletedLogin {
             amr: self.amr.clone(),
             acr: self.acr,
             authenticated_at: self.authenticated_at,
+            upstream: self.upstream.clone(),
         })
     }
 
@@ -218,4 +312,13 @@ impl CompletedLogin {
     pub const fn authenticated_at(&self) -> Timestamp {
         self.authenticated_at
     }
+
+    /// What the identity provider said of its own session.
+    #[must_use]
+    pub const fn upstream(&self) -> Option<&UpstreamNote> {
+        self.upstream.as_ref()
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,4 +11,4 @@ pub mod step;
 pub mod throttle;
 
 pub use flow::{CompletedLogin, FirstFactor};
-pub use pending::{LoginRequest, PendingLogin, PendingLoginError, Stage};
+pub use pending::{LoginRequest, OwnPage, PendingLogin, PendingLoginError, Stage};

@@ -1,5 +1,7 @@
 //! A login between two requests: its stored state and the check that it is this browser's.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::flow::{FirstFactor, FirstFactorState};
@@ -23,8 +25,25 @@ pub struct LoginRequest {
     pub two_factors: bool,
     /// What to put into the user name field.
     pub login_hint: Option<String>,
+    /// Whether an identity provider has to ask anew (`prompt=login`, `ForceAuthn`).
+    #[serde(default)]
+    pub fresh: bool,
     /// Only this account may end the login (re-authentication).
     pub account: Option<AccountId>,
+    /// The login is not to sign in, but to link what it proves to the account of this session.
+    #[serde(default)]
+    pub link: Option<SessionId>,
+    /// The page of ours that it was begun from; none for the account's page.
+    #[serde(default)]
+    pub page: Option<OwnPage>,
+}
+
+/// A page of ours that a login leads back to. A closed list: no address comes from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnPage {
+    /// Ways to sign in.
+    Identities,
 }
 
 /// Where a login stands.
@@ -32,6 +51,13 @@ pub struct LoginRequest {
 pub enum Stage {
     /// Nothing is proved yet.
     Credentials,
+    /// Nothing is proved yet; the browser was sent to an identity provider.
+    Away {
+        /// The connector that sent it there.
+        connector: String,
+        /// What that connector wants back, sealed.
+        sealed: Vec<u8>,
+    },
     /// The first factor is proved, the second is asked for.
     Factor(FirstFactor),
     /// The first factor is proved, a second one is being set up; its seed is sealed.
@@ -49,6 +75,7 @@ pub enum Stage {
 #[serde(tag = "stage", rename_all = "snake_case")]
 enum StoredStage {
     Credentials,
+    Away { connector: String, sealed: Vec<u8> },
     Factor { first: FirstFactorState },
     Enrolment { first: FirstFactorState, sealed_seed: Vec<u8> },
     Completed { session: SessionId },
@@ -57,6 +84,9 @@ enum StoredStage {
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredState {
     request: LoginRequest,
+    /// A passkey ceremony that this login waits for, sealed; beside any stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ceremony: Option<String>,
     #[serde(flatten)]
     stage: StoredStage,
 }
@@ -102,6 +132,7 @@ pub struct PendingLogin {
     expires_at: Timestamp,
     request: LoginRequest,
     stage: Stage,
+    ceremony: Option<Vec<u8>>,
 }
 
 impl PendingLogin {
@@ -122,7 +153,18 @@ impl PendingLogin {
             expires_at,
             request,
             stage: Stage::Credentials,
+            ceremony: None,
         }
+    }
+
+    /// Replaces the sealed ceremony; stored by [`Self::record`].
+    pub(crate) fn set_ceremony(&mut self, sealed: Option<Vec<u8>>) {
+        self.ceremony = sealed;
+    }
+
+    /// The sealed ceremony that it waits for.
+    pub(crate) fn ceremony(&self) -> Option<&[u8]> {
+        self.ceremony.as_deref()
     }
 
     /// Judges a record that the store found by the handle's hash.
@@ -142,6 +184,7 @@ impl PendingLogin {
             serde_json::from_str(&record.state).map_err(|_| PendingLoginError::Unreadable)?;
         let stage = match state.stage {
             StoredStage::Credentials => Stage::Credentials,
+            StoredStage::Away { connector, sealed } => Stage::Away { connector, sealed },
             StoredStage::Factor { first } => Stage::Factor(FirstFactor::from_state(first)),
             StoredStage::Enrolment { first, sealed_seed } => {
                 Stage::Enrolment { first: FirstFactor::from_state(first), sealed_seed }
@@ -156,6 +199,11 @@ impl PendingLogin {
             expires_at: record.expires_at,
             request: state.request,
             stage,
+            ceremony: state
+                .ceremony
+                .map(|text| URL_SAFE_NO_PAD.decode(text))
+                .transpose()
+                .map_err(|_| PendingLoginError::Unreadable)?,
         })
     }
 
@@ -163,14 +211,16 @@ impl PendingLogin {
     pub(crate) fn record(self, stage: Stage) -> Result<LoginRecord, PendingLoginError> {
         let stage = match stage {
             Stage::Credentials => StoredStage::Credentials,
+            Stage::Away { connector, sealed } => StoredStage::Away { connector, sealed },
             Stage::Factor(first) => StoredStage::Factor { first: first.into_state() },
             Stage::Enrolment { first, sealed_seed } => {
                 StoredStage::Enrolment { first: first.into_state(), sealed_seed }
             }
             Stage::Completed(session) => StoredStage::Completed { session },
         };
-        let state = serde_json::to_string(&StoredState { request: self.request, stage })
-            .map_err(|_| PendingLoginError::Unreadable)?;
+        let ceremony = self.ceremony.map(|sealed| URL_SAFE_NO_PAD.encode(sealed));
+        let state = StoredState { request: self.request, ceremony, stage };
+        let state = serde_json::to_string(&state).map_err(|_| PendingLoginError::Unreadable)?;
         Ok(LoginRecord {
             handle: self.handle,
             browser: self.browser,
@@ -184,6 +234,20 @@ impl PendingLogin {
     /// Takes the stage out, leaving the rest of the login for [`Self::record`].
     pub(crate) fn take_stage(&mut self) -> Stage {
         std::mem::replace(&mut self.stage, Stage::Credentials)
+    }
+
+    /// The same login after its present step was written.
+    pub(crate) fn next_version(&self) -> Self {
+        Self {
+            handle: self.handle,
+            browser: self.browser,
+            version: self.version + 1,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            request: self.request.clone(),
+            stage: Stage::Credentials,
+            ceremony: None,
+        }
     }
 
     /// Where it stands.
@@ -220,7 +284,8 @@ impl PendingLogin {
     #[must_use]
     pub const fn step(&self) -> StepName {
         match self.stage {
-            Stage::Credentials => StepName::Credentials,
+            // Who comes back from the identity provider by the browser's button may choose anew.
+            Stage::Credentials | Stage::Away { .. } => StepName::Credentials,
             Stage::Factor(_) => StepName::Factor,
             Stage::Enrolment { .. } => StepName::Enrolment,
             Stage::Completed(_) => StepName::Completed,

@@ -20,6 +20,8 @@ pub enum StepName {
     Factor,
     /// Confirmation of a second factor being set up.
     Enrolment,
+    /// The answer of an identity provider that the browser was sent to.
+    Away,
     /// Nothing is left to answer.
     Completed,
 }
@@ -30,6 +32,7 @@ impl StepName {
             Self::Credentials => "login:credentials",
             Self::Factor => "login:factor",
             Self::Enrolment => "login:enrolment",
+            Self::Away => "login:away",
             Self::Completed => "login:completed",
         }
     }

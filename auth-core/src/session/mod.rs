@@ -3,6 +3,8 @@
 //! A [`Session`] is made from a [`crate::login::CompletedLogin`] or resumed from a record that
 //! the core found by its secret and judged live. Nothing else makes one.
 
+mod fresh;
+
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -11,6 +13,8 @@ use crate::audit::Origin;
 use crate::clock::Timestamp;
 use crate::login::CompletedLogin;
 use crate::store::{AccountRecord, SessionId, SessionRecord};
+
+pub use fresh::{FRESH_FOR, FreshSession};
 
 /// Kind of a browser's session with the broker.
 pub const BROWSER: &str = "browser";

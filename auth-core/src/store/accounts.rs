@@ -142,10 +142,20 @@ pub trait AccountStore: Send + Sync {
         audit: Vec<AuditRecord>,
     ) -> Result<AccountRecord, StoreError>;
 
+    /// Makes an account with a number of the caller's choice (a site moves here from another
+    /// provider). The sequence goes on above it. `Conflict` names `numeric_id` too.
+    async fn create_numbered_account(
+        &self,
+        new: NewAccount,
+        numeric_id: i64,
+        audit: Vec<AuditRecord>,
+    ) -> Result<AccountRecord, StoreError>;
+
     /// Writes the account if the stored version equals `account.version`; the stored one is then
     /// one higher. `false` when it was changed in between or does not exist. `numeric_id` and
     /// `created_at` are never changed. A change of `active` to false revokes the account's
-    /// sessions in the same transaction (at `updated_at`, reason `account_inactive`).
+    /// sessions in the same transaction (at `updated_at`, reason `account_inactive`) and forgets
+    /// its remembered devices.
     /// `Conflict` names `username` or `email`.
     async fn update_account(
         &self,
@@ -176,7 +186,8 @@ pub trait AccountStore: Send + Sync {
     async fn password(&self, account: AccountId) -> Result<Option<PasswordRecord>, StoreError>;
 
     /// Sets or replaces the password. With `revoke_sessions`, all the account's sessions end in
-    /// the same transaction (at `changed_at`, reason `password_changed`).
+    /// the same transaction (at `changed_at`, reason `password_changed`), and its remembered
+    /// devices go.
     async fn set_password(
         &self,
         password: PasswordRecord,

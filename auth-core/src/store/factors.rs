@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{AccountId, StoreError};
 use crate::audit::AuditRecord;
 use crate::clock::Timestamp;
+use crate::secret::TokenHash;
 
 /// Identifies a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -71,6 +72,52 @@ pub struct FactorRecord {
     pub last_used_at: Option<Timestamp>,
     /// TOTP: the highest time step that was accepted; no step up to it is accepted again.
     pub last_step: Option<i64>,
+    /// Passkey: SHA-256 of the credential's id; unique over all accounts.
+    pub credential: Option<TokenHash>,
+    /// Passkey: the authenticator's signature counter as last seen; 0 for one that does not count.
+    pub sign_count: Option<i64>,
+}
+
+/// One use of a passkey whose signature was right.
+#[derive(Clone, Debug)]
+pub struct PasskeyUse {
+    /// The passkey.
+    pub id: FactorId,
+    /// Hash of the challenge that was signed; good once on all nodes.
+    pub challenge: TokenHash,
+    /// How long the challenge is remembered as used.
+    pub challenge_expires_at: Timestamp,
+    /// The counter that was signed.
+    pub sign_count: i64,
+    /// The credential as it is from now on, sealed.
+    pub sealed: Vec<u8>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What came of [`FactorStore::use_passkey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasskeyOutcome {
+    /// The use was written, once.
+    Used,
+    /// The challenge was used before. Nothing was written.
+    ChallengeUsed,
+    /// The counter did not grow: there are two copies of the key, or somebody replays. The
+    /// challenge is used up, the passkey is as it was.
+    CounterBehind,
+    /// There is no such passkey (any more). The challenge is used up.
+    Unknown,
+}
+
+/// What came of [`FactorStore::remove_factor`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactorRemoval {
+    /// It is gone.
+    Removed,
+    /// It is the account's last one and was to be kept. Nothing was changed.
+    Last,
+    /// The account has no such factor. Nothing was changed.
+    Unknown,
 }
 
 /// A recovery code, stored as a hash.
@@ -88,7 +135,14 @@ pub trait FactorStore: Send + Sync {
     /// The factors of these accounts, ordered by account and time of making.
     async fn factors(&self, accounts: &[AccountId]) -> Result<Vec<FactorRecord>, StoreError>;
 
+    /// The passkey with this credential.
+    async fn factor_by_credential(
+        &self,
+        credential: TokenHash,
+    ) -> Result<Option<FactorRecord>, StoreError>;
+
     /// Adds a confirmed factor and, if `recovery` is given, replaces the recovery codes.
+    /// `Conflict` names `factor` when its id or credential is there already.
     async fn add_factor(
         &self,
         factor: FactorRecord,
@@ -104,8 +158,8 @@ pub trait FactorStore: Send + Sync {
         audit: Vec<AuditRecord>,
     ) -> Result<(), StoreError>;
 
-    /// Removes one factor; with `id` None all factors and recovery codes. Returns how many
-    /// factors went.
+    /// Removes one factor; with `id` None all factors, recovery codes and remembered devices.
+    /// Returns how many factors went.
     async fn remove_factors(
         &self,
         account: AccountId,
@@ -121,6 +175,30 @@ pub trait FactorStore: Send + Sync {
         step: i64,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Consumes a challenge and notes the use of a passkey: `Used` exactly once for each
+    /// challenge, and, for an authenticator that counts (its counter or the stored one is not 0),
+    /// only with a counter above every noted one.
+    async fn use_passkey(&self, used: PasskeyUse) -> Result<PasskeyOutcome, StoreError>;
+
+    /// Gives a factor another name; `false` when the account has no such factor.
+    async fn rename_factor(
+        &self,
+        account: AccountId,
+        id: FactorId,
+        name: String,
+        audit: Vec<AuditRecord>,
+    ) -> Result<bool, StoreError>;
+
+    /// Removes one factor, or, with `keep_last`, only if the account has another one. With the
+    /// last factor go the recovery codes and the remembered devices.
+    async fn remove_factor(
+        &self,
+        account: AccountId,
+        id: FactorId,
+        keep_last: bool,
+        audit: Vec<AuditRecord>,
+    ) -> Result<FactorRemoval, StoreError>;
 
     /// Consumes a recovery code: true exactly once.
     async fn consume_recovery_code(

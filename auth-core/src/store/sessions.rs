@@ -139,6 +139,7 @@ pub trait SessionStore: Send + Sync {
     async fn count_sessions(&self, now: Timestamp) -> Result<Vec<(String, u64)>, StoreError>;
 
     /// Ends sessions; the very next look-up on this node sees it, other nodes within a second.
+    /// With all sessions of an account, or of everybody, go the remembered devices.
     /// Returns those that were not revoked before, as they are from now on. Their tokens are dead
     /// from then on. The events are written even when no session was left to end.
     async fn revoke_sessions(

@@ -1,8 +1,10 @@
 //! From `[[client]]` and `[session.kinds]` to the provider's settings.
 
 use auth_core::broker::provider::ProviderSettings;
+use auth_core::handoff::claim_rule::ClaimRule;
 use auth_core::handoff::client::{
-    Client, ClientError, ClientKind, ClientSettings, SessionKind, TokenEndpointAuthMethod,
+    Client, ClientError, ClientKind, ClientSettings, SessionKind, SubjectType,
+    TokenEndpointAuthMethod,
 };
 use auth_core::handoff::client_session::SessionLengths;
 use auth_core::handoff::signing_key::SigningAlgorithm;
@@ -16,6 +18,15 @@ pub(super) fn provider_settings(config: &mut Config) -> Result<ProviderSettings,
         .map(client)
         .collect::<Result<Vec<_>, _>>()?;
     let mut settings = ProviderSettings::new(config.public_url.url().clone(), clients);
+    let rules = config.claims.clients.iter().cloned();
+    settings.claim_rules = rules
+        .map(|rule| ClaimRule {
+            client: rule.client,
+            group: rule.group,
+            role: rule.role,
+            set: rule.set,
+        })
+        .collect();
     settings.session_lengths = SessionLengths {
         web: config.session.web,
         mobile: config.session.mobile,
@@ -26,23 +37,37 @@ pub(super) fn provider_settings(config: &mut Config) -> Result<ProviderSettings,
 }
 
 fn client(client: config::Client) -> Result<Client, ClientError> {
-    let public = client.is_public();
     let settings = ClientSettings {
         id: client.id,
         name: Some(client.name),
-        kind: ClientKind::Oidc,
+        kind: match client.kind {
+            config::ClientKind::ForwardAuth => ClientKind::ForwardAuth,
+            config::ClientKind::Gitlab => ClientKind::Gitlab,
+            config::ClientKind::Oidc => ClientKind::Oidc,
+            config::ClientKind::SessionApi => ClientKind::SessionApi,
+        },
         redirect_uris: client.redirect_uris,
         post_logout_redirect_uris: client.post_logout_redirect_uris,
-        public,
+        public: client.public,
         token_endpoint_auth_method: client.token_endpoint_auth_method.map(method),
+        jwks: client.jwks,
+        hosts: client.hosts,
         connectors: client.connectors,
         scopes: client.scopes,
         groups: client.groups,
+        allowed_groups: client.allowed_groups,
+        claims: client.claims,
+        subject_type: match client.subject_type {
+            config::SubjectType::Pairwise => SubjectType::Pairwise,
+            config::SubjectType::Public => SubjectType::Public,
+        },
+        id_token_on_refresh: client.id_token_on_refresh,
+        device_authorization: client.device_authorization,
         id_token_signed_response_alg: Some(match client.id_token_algorithm {
             config::IdTokenAlgorithm::Rs256 => SigningAlgorithm::Rs256,
             config::IdTokenAlgorithm::EdDsa => SigningAlgorithm::EdDsa,
         }),
-        access_token_lifetime: Some(client.access_token_lifetime),
+        access_token_lifetime: client.access_token_lifetime,
         refresh_token_lifetime: client.refresh_token_lifetime,
         session_kind: match client.session_kind {
             config::SessionKind::Web => SessionKind::Web,
@@ -52,6 +77,7 @@ fn client(client: config::Client) -> Result<Client, ClientError> {
         },
         session_lifetime: client.session_lifetime,
         session_idle_timeout: client.session_idle_timeout,
+        backchannel_logout_uri: client.backchannel_logout_uri,
     };
     Client::new(settings, client.secret)
 }
@@ -64,6 +90,7 @@ const fn method(method: config::TokenEndpointAuthMethod) -> TokenEndpointAuthMet
         config::TokenEndpointAuthMethod::ClientSecretPost => {
             TokenEndpointAuthMethod::ClientSecretPost
         }
-        _ => TokenEndpointAuthMethod::None,
+        config::TokenEndpointAuthMethod::PrivateKeyJwt => TokenEndpointAuthMethod::PrivateKeyJwt,
+        config::TokenEndpointAuthMethod::None => TokenEndpointAuthMethod::None,
     }
 }

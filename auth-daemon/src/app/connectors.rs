@@ -7,12 +7,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use auth_core::broker::{Connectors, RecheckTimes};
 use auth_core::connector::ldap::{
-    GroupNames, GroupSource, LdapConnector, LdapSettings, Preset, SearchScope,
+    GroupMapping, GroupNames, GroupRole, GroupSource, LdapConnector, LdapSettings, Preset,
+    SearchScope,
 };
 use auth_core::connector::password::{
     Argon2Parameters, HashPool, HashPoolSettings, PasswordConnector, PasswordRules,
 };
-use auth_core::factor::{MfaPolicy, MfaRule, MfaSettings, TotpSettings};
+use auth_core::factor::passkey::Passkeys;
+use auth_core::factor::{MfaPolicy, MfaRule, MfaSettings};
 use auth_core::random::Random;
 
 use crate::config::{self, Config};
@@ -38,7 +40,8 @@ pub(super) fn connectors(config: Config, random: &Arc<dyn Random>) -> anyhow::Re
     for directory in config.directories {
         directories.push(directory_connector(directory, random)?);
     }
-    Ok(Connectors { local, directories })
+    let redirects = super::upstream::connectors(config.oidc, config.public_url.url())?;
+    Ok(Connectors { local, directories, redirects, order: config.login_order })
 }
 
 /// One directory's connector.
@@ -63,7 +66,7 @@ pub(super) fn recheck_times(config: &Config) -> HashMap<String, RecheckTimes> {
 /// Rules for new local passwords.
 pub(super) fn password_rules(config: &Config) -> anyhow::Result<PasswordRules> {
     let length = usize::try_from(config.password.minimum_length).unwrap_or(usize::MAX);
-    let required = config.mfa.policy == config::MfaPolicy::Required;
+    let required = config.mfa.policy == config::MfaPolicy::Required && config.mfa.grace.is_none();
     Ok(PasswordRules::new(length, required)?)
 }
 
@@ -85,9 +88,20 @@ pub(super) fn mfa_settings(config: &Config) -> MfaSettings {
     MfaSettings {
         policy: policy(config.mfa.policy),
         rules,
-        totp: TotpSettings::default(),
+        totp: config.mfa.totp,
         issuer: config.mfa.issuer.clone(),
+        upstream: config.mfa.upstream.iter().cloned().collect(),
+        grace: config.mfa.grace,
+        remember_device: config.mfa.remember_device,
     }
+}
+
+/// Passkeys of this site, where they are offered.
+pub(super) fn passkeys(config: &Config) -> anyhow::Result<Option<Passkeys>> {
+    let mfa = &config.mfa;
+    let offered = mfa.passkeys.then(|| config.public_url.url());
+    let passkeys = offered.map(|url| Passkeys::new(url, &mfa.issuer, mfa.passwordless));
+    passkeys.transpose().context("mfa.passkeys")
 }
 
 const fn policy(policy: config::MfaPolicy) -> MfaPolicy {
@@ -144,6 +158,7 @@ fn ldap_settings(directory: config::Directory) -> LdapSettings {
     }
     set_attributes(&mut settings, directory.attributes);
     set_groups(&mut settings, directory.groups);
+    settings.group_map = directory.group_map.into_iter().map(group_mapping).collect();
     settings
 }
 
@@ -162,12 +177,25 @@ fn set_attributes(settings: &mut LdapSettings, wanted: config::AttributeMap) {
         (&mut map.nickname, wanted.nickname),
         (&mut map.position, wanted.position),
         (&mut map.locale, wanted.locale),
+        (&mut map.picture, wanted.picture),
     ] {
         if value.is_some() {
             *field = value;
         }
     }
     map.claims.extend(wanted.claims);
+}
+
+fn group_mapping(wanted: config::GroupMapping) -> GroupMapping {
+    GroupMapping {
+        group: wanted.group,
+        role: wanted.role.map(|role| match role {
+            config::MappedRole::Administrator => GroupRole::Administrator,
+            config::MappedRole::Guest => GroupRole::Guest,
+        }),
+        teams: wanted.teams,
+        channels: wanted.channels,
+    }
 }
 
 fn set_groups(settings: &mut LdapSettings, wanted: config::Groups) {

@@ -27,6 +27,7 @@ pub(crate) const RING_CHECK: &str = "ring_check";
 pub(crate) struct StartRefused(pub(crate) String);
 
 /// Where store and ring are.
+#[derive(PartialEq, Eq)]
 pub(crate) struct StorePlace {
     ring_file: PathBuf,
     options: StoreOptions,

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 /// `user …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
     /// List accounts.
     List {
+        /// Only accounts without a second factor.
+        #[arg(long)]
+        without_factor: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -67,6 +70,18 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Take over the authenticator apps that people set up in another program: a file of otpauth
+    /// URIs, of lines `email,secret` or of JSON objects; `-` for standard input.
+    ImportTotp {
+        /// The file.
+        file: PathBuf,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Link an identity of a connector to an account.
     Link {
         /// User name.
@@ -87,14 +102,14 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Move accounts from one connector to another.
-    Migrate {
-        /// Connector to move from.
-        #[arg(long, value_name = "ID")]
+    /// Move accounts from one connector to another, or undo that.
+    Migrate(MigrateUsers),
+    /// Give an account's identities to another one and close it.
+    Merge {
+        /// User name of the account to close.
         from: String,
-        /// Connector to move to.
-        #[arg(long, value_name = "ID")]
-        to: String,
+        /// User name of the account that stays.
+        into: String,
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,
@@ -102,9 +117,10 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make accounts from a file.
+    /// Make accounts from the lines of Mattermost's bulk import; those that are there already stay
+    /// as they are. Nothing is made when a line is wrong.
     Import {
-        /// The file.
+        /// The file; `-` for standard input.
         file: PathBuf,
         /// Only say what would be done.
         #[arg(long)]
@@ -115,10 +131,25 @@ pub(crate) enum UserCommand {
     },
     /// Write accounts to standard output.
     Export {
+        /// `json`, or `mattermost`: lines for its bulk import.
+        #[arg(long, value_enum, value_name = "FORMAT", default_value = "json")]
+        format: ExportFormat,
+        /// With `mattermost`: use the user names that people have at this client.
+        #[arg(long, value_name = "ID")]
+        client: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `user export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// The objects of `user list --json`.
+    Json,
+    /// Lines for Mattermost's bulk import.
+    Mattermost,
 }
 
 /// `user create …`
@@ -150,9 +181,44 @@ pub(crate) struct CreateUser {
     /// Group; may be repeated.
     #[arg(long = "group", value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
+    /// Number for clients of kind gitlab; for a site that moves here. Default: the next one.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) numeric_id: Option<i64>,
     /// Read the password from standard input instead of asking for it.
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `user migrate …`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["from", "undo"]))]
+pub(crate) struct MigrateUsers {
+    /// Connector to move from.
+    #[arg(long, value_name = "ID", requires = "to", requires = "match_by")]
+    pub(crate) from: Option<String>,
+    /// Connector to move to.
+    #[arg(long, value_name = "ID", conflicts_with = "undo")]
+    pub(crate) to: Option<String>,
+    /// What of an account finds its new subject: username, email (verified ones only), id, or
+    /// subject (the one at the old connector). A directory is searched for it; at other
+    /// connectors it is the subject, unless --to-subjects says which one.
+    #[arg(long = "match", value_name = "ATTR", conflicts_with = "undo")]
+    pub(crate) match_by: Option<String>,
+    /// CSV file with two columns and no header: the value of --match, and the new subject.
+    #[arg(long, value_name = "FILE", conflicts_with = "undo")]
+    pub(crate) to_subjects: Option<PathBuf>,
+    /// Where to write what undoes it. Default: `migrate-FROM-TO.undo.json`; never overwritten.
+    #[arg(long, value_name = "FILE", conflicts_with = "undo")]
+    pub(crate) undo_file: Option<PathBuf>,
+    /// Undo what this file names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) undo: Option<PathBuf>,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,6 +12,17 @@ pub(crate) struct DirectoryArgument {
     pub(crate) directory: String,
 }
 
+/// What a synchronisation reads.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArguments {
+    /// Read everybody (the default).
+    #[arg(long, conflicts_with = "incremental")]
+    pub(crate) full: bool,
+    /// Read only what changed since the last run.
+    #[arg(long)]
+    pub(crate) incremental: bool,
+}
+
 /// `sync …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum SyncCommand {
@@ -19,6 +30,8 @@ pub(crate) enum SyncCommand {
     Plan {
         #[command(flatten)]
         directory: DirectoryArgument,
+        #[command(flatten)]
+        read: ReadArguments,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -27,12 +40,11 @@ pub(crate) enum SyncCommand {
     Run {
         #[command(flatten)]
         directory: DirectoryArgument,
-        /// Read everybody.
-        #[arg(long, conflicts_with = "incremental")]
-        full: bool,
-        /// Read only what changed.
+        #[command(flatten)]
+        read: ReadArguments,
+        /// Go on although the plan would deactivate more people than the brake allows.
         #[arg(long)]
-        incremental: bool,
+        override_brake: bool,
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,
@@ -48,10 +60,13 @@ pub(crate) enum SyncCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show past runs.
+    /// Show past runs, newest first.
     History {
         #[command(flatten)]
         directory: DirectoryArgument,
+        /// At most so many.
+        #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+        lines: usize,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -80,11 +95,14 @@ pub(crate) enum LdapCommand {
         #[command(flatten)]
         directory: DirectoryArgument,
         /// The new id attribute.
-        #[arg(long, value_name = "ATTR")]
-        to: String,
-        /// Where the undo file goes.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "ATTR", required_unless_present = "undo_from")]
+        to: Option<String>,
+        /// Where the undo file goes. Default: a new file in the working folder.
+        #[arg(long, value_name = "FILE", conflicts_with = "undo_from")]
         undo: Option<PathBuf>,
+        /// Take back what this undo file says.
+        #[arg(long, value_name = "FILE", conflicts_with = "to")]
+        undo_from: Option<PathBuf>,
         /// Only say what would be done.
         #[arg(long)]
         dry_run: bool,

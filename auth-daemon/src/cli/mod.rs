@@ -15,9 +15,11 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
-pub(crate) use accounts::{CreateUser, SessionCommand, UserCommand};
-pub(crate) use clients::{AddClient, ClaimsCommand, ClientCommand};
-pub(crate) use directory::{LdapCommand, SamlCommand, SyncCommand};
+pub(crate) use accounts::{
+    CreateUser, ExportFormat, IdentityArgument, MigrateUsers, SessionCommand, UserCommand,
+};
+pub(crate) use clients::{AddClient, ClaimsCommand, ClientCommand, Deliveries};
+pub(crate) use directory::{LdapCommand, ReadArguments, SamlCommand, SyncCommand};
 pub(crate) use keys::{AuditCommand, KeyCommand, TokenCommand};
 
 /// Single sign-on for a chat server: LDAP, SAML and local accounts, handed on by OpenID Connect.

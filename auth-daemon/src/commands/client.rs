@@ -4,20 +4,17 @@ use std::path::Path;
 
 use auth_core::broker::provider::{ClientListing, ClientSource};
 use auth_core::handoff::client::ClientSettings;
+use auth_core::handoff::mattermost::adoption::AdoptionChoices;
 use serde_json::{Value, json};
 
-use super::{Context, not_available, with_context};
+use super::{Context, client_accounts, with_context};
 use crate::cli::{AddClient, ClientCommand};
 use crate::exit::Exit;
 use crate::output;
 
 /// Runs `client …`.
 pub(crate) async fn run(command: ClientCommand, file: Option<&Path>) -> anyhow::Result<Exit> {
-    match command {
-        ClientCommand::Check { .. } => Ok(not_available("client check")),
-        ClientCommand::Adopt { .. } => Ok(not_available("client adopt")),
-        command => with_context(file, async |context| dispatch(command, context).await).await,
-    }
+    with_context(file, async |context| dispatch(command, context).await).await
 }
 
 async fn dispatch(command: ClientCommand, context: &Context) -> anyhow::Result<Exit> {
@@ -28,7 +25,10 @@ async fn dispatch(command: ClientCommand, context: &Context) -> anyhow::Result<E
             if json {
                 output::json(&rows);
             } else {
-                output::rows(&["id", "name", "kind", "public", "redirect_uris", "source"], &rows);
+                output::rows(
+                    &["id", "name", "kind", "public", "redirect_uris", "hosts", "source"],
+                    &rows,
+                );
             }
             Ok(Exit::Done)
         }
@@ -67,7 +67,21 @@ async fn dispatch(command: ClientCommand, context: &Context) -> anyhow::Result<E
             }
             Ok(Exit::Done)
         }
-        ClientCommand::Check { .. } | ClientCommand::Adopt { .. } => Ok(not_available("client")),
+        ClientCommand::Check { id, json } => client_accounts::check(context, &id, json).await,
+        ClientCommand::Deliveries(arguments) => {
+            client_accounts::deliveries(context, arguments).await
+        }
+        ClientCommand::Adopt { id, plan, apply, include, accept_unverified, dry_run, json } => {
+            let choices = AdoptionChoices { include, accept_unverified };
+            match (plan, apply) {
+                (Some(file), _) => client_accounts::plan(context, &id, &file, choices, json).await,
+                (None, Some(file)) => {
+                    client_accounts::apply(context, &id, &file, dry_run, json).await
+                }
+                // The command line asks for one of the two.
+                (None, None) => Ok(Exit::Usage),
+            }
+        }
     }
 }
 
@@ -83,8 +97,17 @@ async fn add(context: &Context, arguments: AddClient) -> anyhow::Result<Exit> {
     set("public", json!(arguments.public));
     set("id_token_signed_response_alg", json!(arguments.id_token_alg));
     set("session_kind", json!(arguments.session_kind));
+    if let Some(uri) = arguments.backchannel_logout_uri {
+        set("backchannel_logout_uri", json!(uri));
+    }
     if let Some(name) = arguments.name {
         set("name", json!(name));
+    }
+    if !arguments.hosts.is_empty() {
+        set("hosts", json!(arguments.hosts));
+    }
+    if !arguments.allowed_groups.is_empty() {
+        set("allowed_groups", json!(arguments.allowed_groups));
     }
     if !arguments.scopes.is_empty() {
         set("scopes", json!(arguments.scopes));

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use auth_core::clock::{Clock as _, SystemClock};
-use auth_core::connector::ldap::DiagnoseUser;
+use auth_core::connector::ldap::{DiagnoseUser, DiagnosisRequest};
 use auth_core::secret::Secret;
 use serde_json::{Value, json};
 
 use super::user::read_stdin_password;
-use super::{load, not_available};
+use super::{ldap_ids, load};
 use crate::app;
 use crate::cli::LdapCommand;
 use crate::exit::Exit;
@@ -22,7 +22,15 @@ pub(crate) async fn run(command: LdapCommand, file: Option<&Path>) -> anyhow::Re
         LdapCommand::Test { directory, user, password_stdin, json } => {
             test(file, &directory.directory, user, password_stdin, json).await
         }
-        LdapCommand::MigrateId { .. } => Ok(not_available("ldap migrate-id")),
+        LdapCommand::MigrateId { directory, to, undo, undo_from, dry_run, json } => {
+            let id = directory.directory;
+            let options = ldap_ids::Options { undo, dry_run, json };
+            match (to, undo_from) {
+                (Some(to), _) => ldap_ids::migrate(file, &id, &to, &options).await,
+                (None, Some(from)) => ldap_ids::take_back(file, &id, &from, &options).await,
+                (None, None) => Ok(Exit::Usage),
+            }
+        }
     }
 }
 
@@ -41,6 +49,7 @@ async fn test(
     };
     let known: Vec<String> =
         loaded.config.directories.iter().map(|directory| directory.id.clone()).collect();
+    let failures_per_account = loaded.config.throttle.failures_per_account;
     let Some(directory) = app::directory(loaded.config, id)? else {
         output::message(&format!(
             "there is no directory {id:?} in the configuration; it names: {}",
@@ -50,12 +59,16 @@ async fn test(
     };
     let user = match user {
         Some(name) => {
-            password(&name, password_stdin)?.map(|password| DiagnoseUser { name, password })
+            let password = password(&name, password_stdin)?;
+            Some(DiagnoseUser { name, password })
         }
         None => None,
     };
-    let steps = directory.diagnose(user, SystemClock.now()).await;
+    let request = DiagnosisRequest { user, failures_per_account: Some(failures_per_account) };
+    let steps = directory.diagnose(request, SystemClock.now()).await;
     let ok = steps.iter().all(|step| step.ok);
+    // The directory can be used; only the two limits do not fit each other.
+    let works = steps.iter().all(|step| step.ok || step.step == "lockout");
     if as_json {
         let steps: Vec<Value> = steps
             .iter()
@@ -78,7 +91,11 @@ async fn test(
             }
         }
     }
-    Ok(if ok { Exit::Done } else { Exit::Failed })
+    Ok(match (ok, works) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::Findings,
+        (false, false) => Exit::Failed,
+    })
 }
 
 fn password(name: &str, from_stdin: bool) -> anyhow::Result<Option<Secret>> {

@@ -1,14 +1,21 @@
 //! The commands: one module per group, one function that runs the group.
 
 mod audit;
+mod bulk;
+mod claims;
 mod client;
+mod client_accounts;
 mod config;
+mod identity;
 mod key;
 mod ldap;
+mod ldap_ids;
+mod migrate;
 mod reachability;
 mod saml;
 mod serve;
 mod session;
+mod sync;
 mod user;
 
 use std::path::Path;
@@ -20,10 +27,11 @@ use auth_core::broker::provider::Provider;
 use auth_core::connector::password::PasswordRules;
 use auth_core::key_ring::KeyRing;
 
-use crate::app::{self, StartRefused};
+use crate::app::{self, StartRefused, SyncPlan};
 use crate::cli::{Cli, Command};
 use crate::config::{Config, Loaded};
 use crate::exit::Exit;
+use crate::outbox::Targets;
 use crate::output;
 
 /// What a command works on.
@@ -32,7 +40,9 @@ pub(crate) struct Context {
     pub(crate) provider: Arc<Provider>,
     pub(crate) password_rules: PasswordRules,
     pub(crate) ring: Arc<KeyRing>,
+    pub(crate) targets: Arc<Targets>,
     pub(crate) origin: Origin,
+    pub(crate) syncs: Vec<SyncPlan>,
 }
 
 /// Runs the command line.
@@ -47,9 +57,9 @@ pub(crate) async fn run(cli: Cli) -> Exit {
         Command::Client(command) => report(client::run(command, file).await),
         Command::Key(command) => report(key::run(command, file).await),
         Command::Audit(command) => report(audit::run(command, file).await),
-        Command::Sync(_) => not_available("sync"),
+        Command::Sync(command) => report(sync::run(command, file).await),
         Command::Saml(command) => report(saml::run(command, file).await),
-        Command::Claims(_) => not_available("claims"),
+        Command::Claims(command) => report(claims::run(command, file).await),
         Command::Token(_) => not_available("token"),
         Command::Backup { .. } => not_available("backup"),
         Command::Restore { .. } => not_available("restore"),
@@ -95,7 +105,9 @@ where
         provider: parts.provider,
         password_rules: parts.password_rules,
         ring: parts.ring,
+        targets: parts.targets,
         origin: app::command_line_origin(),
+        syncs: parts.syncs,
     };
     let outcome = command(&context).await;
     context.broker.store().close().await;

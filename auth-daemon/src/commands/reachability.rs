@@ -1,6 +1,7 @@
 //! Whether the servers that the configuration names answer.
 //!
-//! The directories: a TCP connection to each server (`ldap test` goes further). The store and its
+//! The directories: a TCP connection to each server (`ldap test` goes further). OpenID providers:
+//! metadata and keys. The store and its
 //! key ring are looked at, nothing is changed.
 
 use std::io;
@@ -30,12 +31,31 @@ pub(crate) async fn check(config: &Config) -> Vec<Finding> {
     for (index, directory) in config.directories.iter().enumerate() {
         findings.extend(directory_servers(index, directory).await);
     }
+    for (index, connection) in config.oidc.iter().enumerate() {
+        let probed = crate::app::upstream::probe(connection, config.public_url.url()).await;
+        findings.extend(probed.err().map(|problem| {
+            Finding {
+                severity: Severity::Error,
+                key: format!("oidc[{index}].issuer"),
+                id: Some(connection.id.clone()),
+                variable: None,
+                problem,
+                repair: "mend the issuer, the firewall or ca_file; it must have metadata below \
+                     /.well-known/openid-configuration"
+                    .to_owned(),
+            }
+        }));
+    }
     findings
 }
 
 async fn directory_servers(index: usize, directory: &Directory) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, server) in directory.servers.iter().enumerate() {
+        if server.url.scheme() == "srv" {
+            // Whom the DNS names is found out by `ldap test`.
+            continue;
+        }
         let host = server.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let default_port = if server.url.scheme() == "ldaps" { 636 } else { 389 };
         let port = server.url.port().unwrap_or(default_port);

@@ -1,5 +1,7 @@
 //! `user …`: accounts.
 
+mod totp_import;
+
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
@@ -9,8 +11,8 @@ use auth_core::secret::Secret;
 use auth_core::store::AccountPage;
 use serde_json::{Value, json};
 
-use super::{Context, not_available, with_context};
-use crate::cli::{CreateUser, UserCommand};
+use super::{Context, bulk, identity, migrate, with_context};
+use crate::cli::{CreateUser, ExportFormat, UserCommand};
 use crate::exit::Exit;
 use crate::output;
 
@@ -20,18 +22,13 @@ const PAGE: usize = 500;
 /// Runs `user …`.
 pub(crate) async fn run(command: UserCommand, file: Option<&Path>) -> anyhow::Result<Exit> {
     match command {
-        UserCommand::Link { .. } => Ok(not_available("user link")),
-        UserCommand::Unlink { .. } => Ok(not_available("user unlink")),
-        UserCommand::Migrate { .. } => Ok(not_available("user migrate")),
-        UserCommand::Import { .. } => Ok(not_available("user import")),
-        UserCommand::Export { .. } => Ok(not_available("user export")),
         command => with_context(file, async |context| dispatch(command, context).await).await,
     }
 }
 
 async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exit> {
     match command {
-        UserCommand::List { json } => list(context, json).await,
+        UserCommand::List { without_factor, json } => list(context, without_factor, json).await,
         UserCommand::Show { name, json } => show(context, &name, json).await,
         UserCommand::Create(arguments) => create(context, arguments).await,
         UserCommand::Disable { name, dry_run, json } => {
@@ -44,12 +41,31 @@ async fn dispatch(command: UserCommand, context: &Context) -> anyhow::Result<Exi
         UserCommand::ResetMfa { name, dry_run, json } => {
             reset_mfa(context, &name, dry_run, json).await
         }
-        _ => Ok(not_available("user")),
+        UserCommand::ImportTotp { file, dry_run, json } => {
+            totp_import::run(context, &file, dry_run, json).await
+        }
+        UserCommand::Link { name, identity, dry_run } => {
+            identity::link(context, &name, &identity, dry_run).await
+        }
+        UserCommand::Unlink { name, identity, dry_run } => {
+            identity::unlink(context, &name, &identity, dry_run).await
+        }
+        UserCommand::Merge { from, into, dry_run, json } => {
+            identity::merge(context, &from, &into, dry_run, json).await
+        }
+        UserCommand::Migrate(arguments) => migrate::run(context, arguments).await,
+        UserCommand::Export { format: ExportFormat::Mattermost, client, .. } => {
+            bulk::export(context, client.as_deref()).await
+        }
+        UserCommand::Export { format: ExportFormat::Json, .. } => list(context, false, true).await,
+        UserCommand::Import { file, dry_run, json } => {
+            bulk::import(context, &file, dry_run, json).await
+        }
     }
 }
 
 /// `user list`.
-async fn list(context: &Context, as_json: bool) -> anyhow::Result<Exit> {
+async fn list(context: &Context, without_factor: bool, as_json: bool) -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     let mut after = None;
     loop {
@@ -58,7 +74,8 @@ async fn list(context: &Context, as_json: bool) -> anyhow::Result<Exit> {
         let Some(last) = accounts.last() else { break };
         after = Some(last.account.username_key.clone());
         let full = accounts.len() == PAGE;
-        rows.extend(accounts.iter().map(object));
+        let wanted = |details: &&AccountDetails| !without_factor || details.factors.is_empty();
+        rows.extend(accounts.iter().filter(wanted).map(object));
         if !full {
             break;
         }
@@ -103,6 +120,8 @@ async fn create(context: &Context, arguments: CreateUser) -> anyhow::Result<Exit
         roles: arguments.roles,
         groups: arguments.groups,
         password,
+        numeric_id: arguments.numeric_id,
+        ..NewLocalAccount::default()
     };
     let broker = &context.broker;
     let account =
@@ -192,7 +211,7 @@ async fn answer(context: &Context, name: &str, as_json: bool) -> anyhow::Result<
     Ok(Exit::Done)
 }
 
-fn object(details: &AccountDetails) -> Value {
+pub(super) fn object(details: &AccountDetails) -> Value {
     let account = &details.account;
     let identities: Vec<Value> = details
         .identities
@@ -203,7 +222,12 @@ fn object(details: &AccountDetails) -> Value {
         .factors
         .iter()
         .map(|factor| {
-            json!({ "kind": factor.kind.as_str(), "created_at": factor.created_at.rfc3339() })
+            json!({
+                "kind": factor.kind.as_str(),
+                "created_at": factor.created_at.rfc3339(),
+                "name": factor.name,
+                "last_used_at": factor.last_used_at.map(|at| at.rfc3339()),
+            })
         })
         .collect();
     json!({

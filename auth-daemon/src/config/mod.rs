@@ -29,12 +29,19 @@ use toml::{Table, Value};
 pub(crate) use finding::{ConfigErrors, Finding, Severity};
 pub(crate) use reference::reference;
 pub(crate) use schema::schema;
+pub(crate) use sections::accounts::{Accounts, Provisioning};
 pub(crate) use sections::client::Client;
-pub(crate) use sections::client::kind::{IdTokenAlgorithm, TokenEndpointAuthMethod};
+pub(crate) use sections::client::delivery::{Mattermost, Membership, Webhook};
+pub(crate) use sections::client::kind::{
+    ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod,
+};
+pub(crate) use sections::directory::sync::Schedule;
 pub(crate) use sections::directory::{
-    AttributeMap, Directory, GroupNames, GroupSource, Groups, Preset, Scope,
+    AttributeMap, Directory, GroupMapping, GroupNames, GroupSource, Groups, MappedRole, Preset,
+    Scope,
 };
 pub(crate) use sections::mfa::MfaPolicy;
+pub(crate) use sections::oidc::{ClaimNames, Logo, Oidc, OidcPreset, SecretMethod, UserinfoUse};
 pub(crate) use sections::saml::{
     MetadataSource, Saml, SamlAttributes, SamlPreset, SamlRequestBinding,
 };
@@ -45,6 +52,7 @@ pub(crate) use starter::STARTER;
 pub(crate) use values::PublicUrl;
 
 use sections::admin::Admin;
+use sections::claims::Claims;
 use sections::keys::Keys;
 use sections::listen::Listen;
 use sections::mfa::Mfa;
@@ -70,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) session: SessionLifetimes,
     /// Accounts with a local password.
     pub(crate) password: PasswordRules,
+    /// Connectors in the order of the sign-in page.
+    pub(crate) login_order: Vec<String>,
     /// How guesses are slowed down.
     pub(crate) throttle: Throttle,
     /// Who needs a second factor.
@@ -78,10 +88,13 @@ pub(crate) struct Config {
     pub(crate) directories: Vec<Directory>,
     /// SAML connections, in the order of the file.
     pub(crate) saml: Vec<Saml>,
+    /// OpenID providers, in the order of the file.
+    pub(crate) oidc: Vec<Oidc>,
+    /// Roles and further claims.
+    pub(crate) claims: Claims,
     /// Clients, in the order of the file.
     pub(crate) clients: Vec<Client>,
     /// Who administers the broker.
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with the console"))]
     pub(crate) admin: Admin,
 }
 

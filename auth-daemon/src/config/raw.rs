@@ -4,10 +4,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::sections::admin::RawAdmin;
+use super::sections::claims::RawClaims;
 use super::sections::client::RawClient;
 use super::sections::directory::RawDirectory;
 use super::sections::keys::RawKeys;
 use super::sections::listen::RawListen;
+use super::sections::login::RawLogin;
 use super::sections::mfa::RawMfa;
 use super::sections::oidc::RawOidc;
 use super::sections::password::RawPassword;
@@ -31,15 +33,17 @@ pub(super) struct RawConfig {
     pub(super) keys: RawKeys,
     pub(super) session: RawSession,
     pub(super) password: RawPassword,
+    pub(super) login: RawLogin,
     pub(super) throttle: RawThrottle,
     pub(super) mfa: RawMfa,
     /// LDAP and Active Directory servers that people sign in against.
     pub(super) directory: Vec<RawDirectory>,
     /// SAML 2.0 identity providers that people sign in with.
     pub(super) saml: Vec<RawSaml>,
-    /// OpenID providers that people sign in with. Not available in this version.
+    /// OpenID providers that people sign in with.
     pub(super) oidc: Vec<RawOidc>,
     /// Chat servers and other relying parties.
     pub(super) client: Vec<RawClient>,
+    pub(super) claims: RawClaims,
     pub(super) admin: RawAdmin,
 }

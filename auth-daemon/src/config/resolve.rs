@@ -7,6 +7,7 @@ use super::Config;
 use super::finding::{KeyPath, Problems};
 use super::raw::RawConfig;
 use super::sections::mfa::Known;
+use super::sections::oidc::Oidc;
 
 /// Turns raw structs into the configuration. `None` when even a placeholder cannot be made for
 /// something; the caller refuses the result anyway when there are errors.
@@ -17,18 +18,36 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
     let connectors = connector_ids(&raw, problems);
     let clients = client_ids(&raw, problems);
     check_sign_in_is_possible(&raw, problems);
+    check_hosts(&raw, problems);
 
     let public_url = problems.public_url(&at("public_url"), raw.public_url.as_deref());
-    let known = Known { connectors: &connectors, clients: &clients };
+    let upstream: Vec<String> = raw
+        .saml
+        .iter()
+        .map(|connection| connection.id())
+        .chain(raw.oidc.iter().map(|connection| connection.id()))
+        .flatten()
+        .map(str::to_owned)
+        .collect();
+    let known = Known { connectors: &connectors, clients: &clients, upstream: &upstream };
     let mfa = raw.mfa.resolve(&at("mfa"), public_url.as_ref(), &known, problems);
     let password =
         raw.password.resolve(&at("password"), mfa.is_always_required_locally(), problems);
 
     let listen = raw.listen.resolve(&at("listen"), public_url.as_ref(), problems);
+    if listen.trusted_proxies.is_empty() && raw.client.iter().any(|it| !it.hosts().is_empty()) {
+        problems.warning(
+            &at("listen").key("trusted_proxies"),
+            "is empty, so every question of a reverse proxy at /forward-auth is refused",
+            "list the addresses of the reverse proxy",
+        );
+    }
     let storage = raw.storage.resolve(&at("storage"), problems);
     let keys = raw.keys.resolve(&at("keys"), problems);
     let session = raw.session.resolve(&at("session"), problems);
     let throttle = raw.throttle.resolve(&at("throttle"), problems);
+    let directory_ids: Vec<String> =
+        raw.directory.iter().filter_map(|directory| directory.id().map(str::to_owned)).collect();
     let directories = raw
         .directory
         .into_iter()
@@ -41,16 +60,23 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         .enumerate()
         .map(|(index, connection)| connection.resolve(&at("saml").index(index), problems))
         .collect();
-    refuse_unavailable("oidc", raw.oidc.len(), problems);
-    for (index, connection) in raw.oidc.into_iter().enumerate() {
-        connection.check(&at("oidc").index(index), problems);
-    }
+    let oidc: Vec<Oidc> = raw
+        .oidc
+        .into_iter()
+        .enumerate()
+        .map(|(index, connection)| {
+            connection.resolve(&at("oidc").index(index), &directory_ids, problems)
+        })
+        .collect();
+    check_home_realms(&oidc, problems);
+    let claims = raw.claims.resolve(&at("claims"), &known, problems);
     let clients = raw
         .client
         .into_iter()
         .enumerate()
         .map(|(index, client)| client.resolve(&at("client").index(index), &connectors, problems))
         .collect();
+    let login_order = raw.login.resolve(&at("login"), &connectors, problems);
     let admin = raw.admin.resolve(&at("admin"), problems);
     Some(Config {
         public_url: public_url?,
@@ -59,10 +85,13 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         keys,
         session,
         password,
+        login_order,
         throttle,
         mfa,
         directories,
         saml,
+        oidc,
+        claims,
         clients,
         admin,
     })
@@ -110,6 +139,27 @@ fn unique_ids<'a>(
     first.into_keys().map(str::to_owned).collect()
 }
 
+/// A host belongs to one client: which groups and connectors it lets in must be clear.
+fn check_hosts(raw: &RawConfig, problems: &mut Problems) {
+    let mut first: BTreeMap<&str, KeyPath> = BTreeMap::new();
+    for (index, client) in raw.client.iter().enumerate() {
+        let table = KeyPath::root().key("client").index(index).named(client.id());
+        for (index, host) in client.hosts().iter().enumerate() {
+            let at = table.key("hosts").index(index);
+            match first.get(host.as_str()) {
+                Some(other) => problems.error(
+                    &at,
+                    format!("is listed at {} too", other.as_str()),
+                    "list each host once",
+                ),
+                None => {
+                    first.insert(host, at);
+                }
+            }
+        }
+    }
+}
+
 fn check_sign_in_is_possible(raw: &RawConfig, problems: &mut Problems) {
     let nobody = !raw.password.is_enabled()
         && raw.directory.is_empty()
@@ -125,12 +175,19 @@ fn check_sign_in_is_possible(raw: &RawConfig, problems: &mut Problems) {
     }
 }
 
-fn refuse_unavailable(section: &str, tables: usize, problems: &mut Problems) {
-    if tables > 0 {
-        problems.error(
-            &KeyPath::root().key(section),
-            "not available in this version",
-            format!("remove every [[{section}]] table"),
-        );
+/// One mail domain leads to one provider.
+fn check_home_realms(oidc: &[Oidc], problems: &mut Problems) {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    for (index, connection) in oidc.iter().enumerate() {
+        for domain in &connection.domains {
+            if let Some(other) = first.insert(domain, &connection.id) {
+                let at = KeyPath::root().key("oidc").index(index).key("domains");
+                problems.error(
+                    &at.named(Some(&connection.id)),
+                    format!("{domain} leads to {other} already"),
+                    "name it at one provider",
+                );
+            }
+        }
     }
 }

@@ -15,6 +15,8 @@ use crate::error::PublicError;
 /// The secret in the login cookie; a fresh one when the browser had none.
 pub(crate) struct Browser {
     pub(crate) secret: Token,
+    /// The connector that this browser signed in through the last time, as it says itself.
+    pub(crate) last_used: Option<String>,
     fresh: bool,
     name: &'static str,
     secure: bool,
@@ -59,7 +61,8 @@ impl FromRequestParts<Arc<App>> for Browser {
         let known = cookie(&parts.headers, name).and_then(Token::parse);
         let fresh = known.is_none();
         let secret = known.unwrap_or_else(|| Token::generate(&SystemRandom::new()));
-        Ok(Self { secret, fresh, name, secure: app.site.secure })
+        let last_used = cookie(&parts.headers, app.site.last_used_cookie()).map(str::to_owned);
+        Ok(Self { secret, last_used, fresh, name, secure: app.site.secure })
     }
 }
 

@@ -3,5 +3,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod client_ip;
+pub(crate) mod device;
 pub(crate) mod origin;
+pub(crate) mod proxied;
 pub(crate) mod signed_in;

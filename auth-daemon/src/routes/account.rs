@@ -1,4 +1,4 @@
-//! Self-service: who am I, where am I signed in, sign out.
+//! Self-service: who am I, where am I signed in.
 
 use std::sync::Arc;
 
@@ -6,22 +6,14 @@ use auth_core::broker::sessions::RevokeTarget;
 use auth_core::store::{SessionFilter, SessionId};
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use tower_sessions::Session as CookieSession;
 
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::SignedIn;
 use crate::pages;
-
-/// A form with nothing but its token.
-#[derive(Deserialize)]
-pub(super) struct BareForm {
-    csrf: String,
-}
 
 /// Which session to end.
 #[derive(Deserialize)]
@@ -95,40 +87,4 @@ pub(super) async fn end_sessions(
     }
     app.broker.revoke_sessions(RevokeTarget::Session(id), "logout", &origin).await?;
     Ok(Redirect::to("/account/sessions").into_response())
-}
-
-/// `GET /logout`: asks first, because a link on another site could lead here.
-pub(super) async fn confirm_logout(signed_in: SignedIn) -> Response {
-    let username = &signed_in.session.account().username;
-    pages::render(&pages::ConfirmLogout { username, csrf: &signed_in.csrf })
-}
-
-/// `POST /logout`.
-pub(super) async fn logout(
-    State(app): State<Arc<App>>,
-    RequestOrigin(origin): RequestOrigin,
-    cookie: CookieSession,
-    signed_in: SignedIn,
-    Form(form): Form<BareForm>,
-) -> Result<Response, PublicError> {
-    signed_in.check_form(&form.csrf)?;
-    app.broker.logout(signed_in.session, &origin).await?;
-    cookie.flush().await?;
-    let page = pages::Message {
-        title: "You are signed out",
-        text: "The sessions that you opened from this browser are over.",
-        link: Some(("/login", "Sign in again")),
-        reference: None,
-    };
-    let mut response = pages::render(&page);
-    let secure = if app.site.secure { "; Secure" } else { "" };
-    // tower-sessions' own removal lacks `Secure`, and browsers pass over it for a `__Host-` name.
-    let removal = format!(
-        "{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}",
-        app.site.session_cookie()
-    );
-    if let Ok(value) = HeaderValue::from_str(&removal) {
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
-    Ok(response)
 }

@@ -22,6 +22,21 @@ pub(super) fn with_form_targets(response: Response, request: &LoginRequest) -> R
     }
 }
 
+/// What every page may do. [`crate::edge`] sets it where nothing else is set.
+pub(crate) const DEFAULT: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
+     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Lets a page run our own script: those on which a passkey may be used, and no others.
+pub(super) fn with_script(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY).and_then(|it| it.to_str().ok());
+    let policy = format!("script-src 'self'; {}", policy.unwrap_or(DEFAULT));
+    if let Ok(value) = HeaderValue::from_str(&policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, value);
+    }
+    response
+}
+
 /// Allows the forms of `response` to end at `redirect_uri`.
 pub(super) fn with_form_target(mut response: Response, redirect_uri: &str) -> Response {
     let Some(target) = source_expression(redirect_uri) else { return response };

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use auth_core::audit::Origin;
 use auth_core::broker::browser_session::HANDLE;
-use auth_core::broker::{Completed, CredentialsPrompt, Event, Notice, Step};
-use auth_core::login::{LoginRequest, step};
+use auth_core::broker::{Completed, ConnectorKind, CredentialsPrompt, Event, Notice, Step};
+use auth_core::factor::Postponement;
+use auth_core::login::{LoginRequest, OwnPage, step};
 use auth_core::secret::{Secret, Token};
 use auth_core::store::SessionId;
 use axum::Form;
@@ -18,19 +19,25 @@ use time::OffsetDateTime;
 use tower_sessions::{Expiry, Session as CookieSession};
 use tracing::Instrument as _;
 
-use super::{authorize, content_policy};
+use super::{authorize, content_policy, identities, last_used, onward, security};
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::browser::Browser;
+use crate::extract::device::DeviceCookie;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::MaybeSignedIn;
 use crate::pages;
+
+/// Seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
 
 /// What may stand in a sign-in page's URL.
 #[derive(Deserialize)]
 pub(super) struct LoginQuery {
     login: Option<String>,
     connector: Option<String>,
+    /// An e-mail address whose domain leads to a connector.
+    address: Option<String>,
 }
 
 /// The sign-in form.
@@ -45,6 +52,23 @@ pub(super) struct CredentialsForm {
 #[derive(Deserialize)]
 pub(super) struct CodeForm {
     code: String,
+    csrf: String,
+    remember: Option<String>,
+}
+
+/// What the passkey script sends.
+#[derive(Deserialize)]
+pub(super) struct PasskeyAnswer {
+    csrf: String,
+    #[serde(default)]
+    credential: String,
+    name: Option<String>,
+    remember: Option<String>,
+}
+
+/// A form with nothing but its token.
+#[derive(Deserialize)]
+pub(super) struct BareForm {
     csrf: String,
 }
 
@@ -63,6 +87,9 @@ pub(super) async fn show(
         let request = LoginRequest::default();
         return begin(&app, request, query.connector.as_deref(), &browser, &origin).await;
     };
+    if let Some(address) = &query.address {
+        return onward::home_realm(&app, handle, address, &browser);
+    }
     shown_again(&app, handle, query.connector.as_deref(), &browser).await
 }
 
@@ -77,10 +104,16 @@ pub(super) async fn show_connector(
     if !app.broker.connectors().choices().iter().any(|choice| choice.id == connector) {
         return Err(PublicError::NotFound);
     }
-    match &query.login {
-        Some(handle) => shown_again(&app, handle, Some(&connector), &browser).await,
-        None => begin(&app, LoginRequest::default(), Some(&connector), &browser, &origin).await,
+    let Some(handle) = &query.login else {
+        return begin(&app, LoginRequest::default(), Some(&connector), &browser, &origin).await;
+    };
+    if !is_redirect(&app, &connector) {
+        return shown_again(&app, handle, Some(&connector), &browser).await;
     }
+    let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
+    let hint = query.address.as_deref();
+    let step = app.broker.depart(&handle, browser.known()?, &connector, hint, &origin).await?;
+    page_of(&app, step, &handle, Some(&connector), &browser)
 }
 
 /// Begins a login and shows its first page.
@@ -91,9 +124,30 @@ pub(super) async fn begin(
     browser: &Browser,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
-    let (handle, step) = app.broker.begin(request, &browser.secret, origin).await?;
-    let response = page_of(app, step, &handle, connector)?;
+    let (handle, mut step) = app.broker.begin(request, &browser.secret, origin).await?;
+    if let Step::AskCredentials(prompt) = &step
+        && let Some(connector) = straight_to(prompt, connector)
+    {
+        step = app.broker.depart(&handle, &browser.secret, &connector, None, origin).await?;
+    }
+    let response = page_of(app, step, &handle, connector, browser)?;
     Ok(browser.remember(response))
+}
+
+/// The identity provider to which a browser goes without a page of ours: the one that was asked
+/// for, or the only way to sign in.
+fn straight_to(prompt: &CredentialsPrompt, wanted: Option<&str>) -> Option<String> {
+    let chosen = match (wanted, prompt.connectors.as_slice()) {
+        (Some(wanted), choices) => choices.iter().find(|choice| choice.id == wanted)?,
+        (None, [only]) => only,
+        (None, _) => return None,
+    };
+    (chosen.kind == ConnectorKind::Redirect).then(|| chosen.id.clone())
+}
+
+fn is_redirect(app: &App, connector: &str) -> bool {
+    let choices = app.broker.connectors().choices();
+    choices.iter().any(|choice| choice.id == connector && choice.kind == ConnectorKind::Redirect)
 }
 
 async fn shown_again(
@@ -104,7 +158,7 @@ async fn shown_again(
 ) -> Result<Response, PublicError> {
     let handle = Token::parse(handle).ok_or(PublicError::LoginExpired)?;
     let step = app.broker.resume(&handle, browser.known()?).await?;
-    page_of(app, step, &handle, connector)
+    page_of(app, step, &handle, connector, browser)
 }
 
 /// `POST /login/{connector}`: user name and password.
@@ -114,7 +168,7 @@ pub(super) async fn credentials(
     MaybeSignedIn(session): MaybeSignedIn,
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
-    browser: Browser,
+    (browser, device): (Browser, DeviceCookie),
     Form(form): Form<CredentialsForm>,
 ) -> Result<Response, PublicError> {
     let event = Event::Credentials {
@@ -123,7 +177,8 @@ pub(super) async fn credentials(
         password: Secret::new(form.password),
     };
     let replaces = session.map(|session| session.id());
-    finish(app, form.csrf, browser, event, replaces, origin, cookie).await
+    let answer = Answer { form_token: form.csrf, event, replaces, remember: false };
+    finish(app, answer, browser, device, origin, cookie).await
 }
 
 /// `POST /login/factor` and `POST /login/enrol`: a code.
@@ -133,28 +188,77 @@ pub(super) async fn code(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
+    device: DeviceCookie,
     Form(form): Form<CodeForm>,
 ) -> Result<Response, PublicError> {
     let event = Event::Code(Secret::new(form.code));
     let replaces = session.map(|session| session.id());
-    finish(app, form.csrf, browser, event, replaces, origin, cookie).await
+    let remember = form.remember.is_some();
+    let answer = Answer { form_token: form.csrf, event, replaces, remember };
+    finish(app, answer, browser, device, origin, cookie).await
+}
+
+/// `POST /login/passkey`: an authenticator's answer, at whatever step the login stands.
+pub(super) async fn passkey(
+    State(app): State<Arc<App>>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    cookie: CookieSession,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    device: DeviceCookie,
+    Form(form): Form<PasskeyAnswer>,
+) -> Result<Response, PublicError> {
+    let event = Event::Passkey { answer: form.credential, name: form.name };
+    let replaces = session.map(|session| session.id());
+    let remember = form.remember.is_some();
+    let answer = Answer { form_token: form.csrf, event, replaces, remember };
+    finish(app, answer, browser, device, origin, cookie).await
+}
+
+/// `POST /login/enrol/later`: puts the enrolment off.
+pub(super) async fn postpone(
+    State(app): State<Arc<App>>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    cookie: CookieSession,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    device: DeviceCookie,
+    Form(form): Form<BareForm>,
+) -> Result<Response, PublicError> {
+    let replaces = session.map(|session| session.id());
+    let (form_token, event) = (form.csrf, Event::PostponeEnrolment);
+    let answer = Answer { form_token, event, replaces, remember: false };
+    finish(app, answer, browser, device, origin, cookie).await
+}
+
+/// What a form of the login said.
+struct Answer {
+    form_token: String,
+    event: Event,
+    replaces: Option<SessionId>,
+    remember: bool,
 }
 
 /// Takes an answer and writes the session's cookie, in a task of its own: a browser that goes away
 /// in the middle must not leave a judged attempt without its event, or a session without a cookie.
 async fn finish(
     app: Arc<App>,
-    form_token: String,
+    given: Answer,
     browser: Browser,
-    event: Event,
-    replaces: Option<SessionId>,
+    device: DeviceCookie,
     origin: Origin,
     cookie: CookieSession,
 ) -> Result<Response, PublicError> {
     let work = async move {
-        let secret = browser.known()?;
-        let step = app.broker.submit(&form_token, secret, event, replaces, &origin).await?;
-        answer(&app, step, &form_token, &cookie).await
+        let Answer { form_token, event, replaces, remember } = given;
+        let (secret, at) = (browser.known()?, device.device(remember));
+        let step = app.broker.submit_on(&form_token, secret, event, replaces, at, &origin).await?;
+        let handle = step::handle_of(&form_token).ok_or(PublicError::FormExpired)?;
+        match step {
+            // The form again, with what this browser did the last time.
+            Step::AskCredentials(_) => page_of(&app, step, &handle, None, &browser),
+            step => answered(&app, step, &handle, &device, &cookie).await,
+        }
     };
     let span = tracing::Span::current();
     tokio::spawn(work.instrument(span)).await.map_err(|error| {
@@ -171,6 +275,7 @@ pub(super) async fn dispatch(
     MaybeSignedIn(session): MaybeSignedIn,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
+    device: DeviceCookie,
 ) -> Result<Response, PublicError> {
     let handle = query.login.as_deref().and_then(Token::parse).ok_or(PublicError::LoginExpired)?;
     let step = app.broker.resume(&handle, browser.known()?).await?;
@@ -179,33 +284,57 @@ pub(super) async fn dispatch(
         let session = session.filter(|session| session.id() == made);
         let session = session.ok_or(PublicError::LoginExpired)?;
         return match request.continuation {
-            Some(continuation) => {
-                authorize::go_on(&app, &continuation, session, &browser, &origin).await
+            Some(page) if page == security::CONTINUATION => {
+                Ok(Redirect::to("/account/security").into_response())
             }
-            None => Ok(Redirect::to("/account").into_response()),
+            Some(continuation) => {
+                authorize::go_on(&app, &continuation, session, &browser, &device, &origin).await
+            }
+            None => Ok(Redirect::to(own_page(request.page)).into_response()),
         };
     }
-    page_of(&app, step, &handle, None)
+    page_of(&app, step, &handle, None, &browser)
 }
 
-async fn answer(
+const fn own_page(page: Option<OwnPage>) -> &'static str {
+    match page {
+        None => "/account",
+        Some(OwnPage::Identities) => "/account/identities",
+    }
+}
+
+/// Turns the step after an answer into a page, and writes the cookie of a session that was made.
+pub(super) async fn answered(
     app: &App,
     step: Step,
-    form_token: &str,
+    handle: &Token,
+    device: &DeviceCookie,
     cookie: &CookieSession,
 ) -> Result<Response, PublicError> {
-    let handle = step::handle_of(form_token).ok_or(PublicError::FormExpired)?;
+    if let Some(page) = identities::linked(&step) {
+        return Ok(page);
+    }
     match step {
-        Step::Completed(completed) => completed_page(*completed, &handle, cookie).await,
+        Step::Completed(mut completed) => {
+            let remembered = completed.device.take();
+            let mut page = completed_page(app, *completed, handle, cookie).await?;
+            if let Some(remembered) = remembered {
+                device.set(&mut page, &remembered, app.broker.now());
+            }
+            Ok(page)
+        }
         // A redirect after the post, so that reloading the page does not post again.
         Step::AskFactor { notice: None, .. }
         | Step::AskEnrolment { notice: None, .. }
-        | Step::AlreadyCompleted { .. } => Ok(see_continue(&handle)),
-        other => page_of(app, other, &handle, None),
+        | Step::AlreadyCompleted { .. } => Ok(see_continue(handle)),
+        // Who comes back from a provider to a login that waits for a password.
+        Step::AskCredentials(_) => Ok(see_login(handle)),
+        other => step_page(app, other, handle),
     }
 }
 
 async fn completed_page(
+    app: &App,
     completed: Completed,
     handle: &Token,
     cookie: &CookieSession,
@@ -220,12 +349,19 @@ async fn completed_page(
     cookie.set_expiry(Some(Expiry::AtDateTime(expires)));
     cookie.insert(HANDLE, session.id()).await?;
     cookie.save().await?;
+    let connector = &session.record().connector;
     if recovery_codes.is_empty() {
-        return Ok(see_continue(handle));
+        return Ok(last_used::remember(&app.site, see_continue(handle), connector));
     }
     let codes: Vec<String> = recovery_codes.iter().map(|code| code.expose().to_owned()).collect();
     let next = format!("/login/continue?login={}", handle.expose());
-    Ok(pages::render(&pages::RecoveryCodes { codes: &codes, next: &next }))
+    let page = pages::render(&pages::RecoveryCodes { codes: &codes, next: &next });
+    Ok(last_used::remember(&app.site, page, connector))
+}
+
+fn see_login(handle: &Token) -> Response {
+    let location = format!("/login?login={}", handle.expose());
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
 fn see_continue(handle: &Token) -> Response {
@@ -238,28 +374,71 @@ fn page_of(
     step: Step,
     handle: &Token,
     connector: Option<&str>,
+    browser: &Browser,
 ) -> Result<Response, PublicError> {
     match step {
         Step::AskCredentials(prompt) => {
-            let page = credentials_page(&prompt, handle, connector);
-            Ok(content_policy::with_form_targets(page, &prompt.request))
+            let page = credentials_page(app, &prompt, handle, connector, browser);
+            Ok(finished(page, &prompt.request, prompt.passkey.is_some()))
         }
-        Step::AskFactor { form_token, notice, request } => {
-            let page = pages::Factor { notice: notice.map(text), form_token: &form_token };
+        other => step_page(app, other, handle),
+    }
+}
+
+fn step_page(app: &App, step: Step, handle: &Token) -> Result<Response, PublicError> {
+    match step {
+        Step::AskFactor { form_token, methods, notice, request } => {
+            let remember_days = methods.remember.map(|lasts| (lasts.as_secs() / DAY).max(1));
+            let options = methods.passkey.as_deref();
+            let page = pages::Factor {
+                notice: notice.map(text),
+                form_token: &form_token,
+                totp: methods.totp,
+                remember_days,
+                passkey: options.map(|options| pages::PasskeyForm {
+                    remember_days,
+                    ..passkey_form(&form_token, options, "get", "Use your passkey")
+                }),
+            };
+            let scripted = page.passkey.is_some();
             let page = with_status(pages::render(&page), notice);
-            Ok(content_policy::with_form_targets(page, &request))
+            Ok(finished(page, &request, scripted))
         }
         Step::AskEnrolment { form_token, seed, notice, request } => {
+            let passkey = seed.passkey_options().map(|options| pages::PasskeyForm {
+                ask_name: true,
+                lead: Some(
+                    "Use a passkey of this device or a security key, or an authenticator app.",
+                ),
+                ..passkey_form(&form_token, options, "create", "Set up a passkey")
+            });
             let page = pages::Enrol {
                 notice: notice.map(text),
                 form_token: &form_token,
                 action: "/login/enrol",
                 secret: seed.secret_in_groups().expose(),
                 qr: seed.qr_svg().expose(),
+                handle: None,
+                later: seed.postponement().map(later),
+                back: None,
+                passkey,
             };
+            let scripted = page.passkey.is_some();
             let page = with_status(pages::render(&page), notice);
-            Ok(content_policy::with_form_targets(page, &request))
+            Ok(finished(page, &request, scripted))
         }
+        Step::Redirect { url, .. } => {
+            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, url.to_string())]).into_response())
+        }
+        Step::PostForm { action, fields, .. } => {
+            let page = pages::FormPost {
+                text: "Sign in at your organisation.",
+                action: action.as_str(),
+                fields: &fields,
+            };
+            Ok(content_policy::with_form_target(pages::render(&page), action.as_str()))
+        }
+        Step::Refused { .. } => Err(PublicError::SignInRefused),
         Step::Wait { retry_after } => Err(PublicError::TooManyRequests(retry_after)),
         Step::Unavailable { .. } => Err(PublicError::Unavailable(Duration::from_secs(30))),
         Step::AlreadyCompleted { .. } => Ok(see_continue(handle)),
@@ -272,30 +451,84 @@ fn page_of(
 }
 
 fn credentials_page(
+    app: &App,
     prompt: &CredentialsPrompt,
     handle: &Token,
     connector: Option<&str>,
+    browser: &Browser,
 ) -> Response {
-    let connectors: Vec<pages::Choice> = prompt
+    let last_used = browser.last_used.as_deref();
+    let mut connectors: Vec<pages::Choice> = prompt
         .connectors
         .iter()
-        .map(|choice| pages::Choice { id: choice.id.clone(), label: choice.label.clone() })
+        .map(|choice| pages::Choice {
+            redirect: choice.kind == ConnectorKind::Redirect,
+            last_used: last_used == Some(choice.id.as_str()),
+            logo: app.site.logos.contains_key(&choice.id),
+            ..pages::Choice::plain(&choice.id, &choice.label)
+        })
         .collect();
-    let wanted = prompt.selected.as_deref().or(connector);
+    let wanted = prompt.selected.as_deref().or(connector).or(last_used);
+    let with_form = |choice: &pages::Choice| !choice.redirect;
     let selected = wanted
-        .and_then(|id| connectors.iter().find(|choice| choice.id == id))
-        .or_else(|| connectors.first())
-        .cloned();
+        .and_then(|id| connectors.iter().position(|choice| with_form(choice) && choice.id == id))
+        .or_else(|| connectors.iter().position(with_form))
+        .and_then(|index| connectors.get_mut(index));
+    let selected = selected.map(|choice| {
+        choice.current = true;
+        choice.clone()
+    });
     let page = pages::Login {
         client: prompt.request.client_name.as_deref(),
         notice: prompt.notice.map(text),
         connectors: &connectors,
         selected,
+        home_realms: app.broker.has_home_realms(),
         handle: handle.expose(),
         form_token: &prompt.form_token,
         username: prompt.username.as_deref().unwrap_or_default(),
+        passkey: prompt.passkey.as_deref().map(|options| pages::PasskeyForm {
+            quiet: true,
+            ..passkey_form(&prompt.form_token, options, "get", "Sign in with a passkey")
+        }),
     };
     with_status(pages::render(&page), prompt.notice)
+}
+
+fn passkey_form<'a>(
+    form_token: &'a str,
+    options: &'a str,
+    ceremony: &'static str,
+    label: &'static str,
+) -> pages::PasskeyForm<'a> {
+    pages::PasskeyForm {
+        action: "/login/passkey",
+        form_token,
+        handle: None,
+        ceremony,
+        options,
+        label,
+        lead: None,
+        quiet: false,
+        ask_name: false,
+        remember_days: None,
+    }
+}
+
+/// What a person may read beside the button that puts the enrolment off.
+fn later(left: Postponement) -> String {
+    let logins = left.logins_left.map(|left| match left {
+        1 => "once more".to_owned(),
+        left => format!("{left} more times"),
+    });
+    let until = left.ends_at.map(|end| format!("until {}", pages::moment(end)));
+    let limits: Vec<String> = logins.into_iter().chain(until).collect();
+    format!("You can sign in without it {}.", limits.join(", "))
+}
+
+fn finished(page: Response, request: &LoginRequest, scripted: bool) -> Response {
+    let page = content_policy::with_form_targets(page, request);
+    if scripted { content_policy::with_script(page) } else { page }
 }
 
 fn with_status(mut response: Response, notice: Option<Notice>) -> Response {

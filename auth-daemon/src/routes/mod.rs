@@ -4,9 +4,20 @@ mod account;
 mod assets;
 mod authorize;
 mod content_policy;
+mod device;
+mod events;
+mod forward_auth;
+mod gitlab;
 mod health;
+mod identities;
+mod last_used;
 mod login;
+mod logout;
+mod oidc;
+mod onward;
 mod provider;
+mod security;
+mod session_api;
 
 use std::sync::Arc;
 
@@ -21,6 +32,7 @@ use tower_sessions::cookie::SameSite;
 use crate::app::App;
 use crate::cookie_store::CookieStore;
 use crate::edge;
+pub(crate) use content_policy::DEFAULT as DEFAULT_POLICY;
 
 /// Routes of the public listener.
 pub(crate) fn public(app: Arc<App>) -> Router {
@@ -30,11 +42,29 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/login/continue", get(login::dispatch))
         .route("/login/factor", get(login::dispatch).post(login::code))
         .route("/login/enrol", get(login::dispatch).post(login::code))
+        .route("/login/enrol/later", post(login::postpone))
+        .route("/login/passkey", post(login::passkey))
         .route("/login/{connector}", get(login::show_connector).post(login::credentials))
-        .route("/logout", get(account::confirm_logout).post(account::logout))
+        .route("/logout", get(logout::confirm).post(logout::by_person))
         .route("/account", get(account::show))
+        .route("/account/security", get(security::show))
+        .route("/account/security/confirm", get(security::confirm))
+        .route("/account/security/totp", get(security::new_totp).post(security::add_totp))
+        .route("/account/security/passkey", get(security::new_passkey).post(security::add_passkey))
+        .route("/account/security/factors", post(security::change_factor))
+        .route("/account/security/recovery-codes", post(security::replace_codes))
+        .route("/account/security/devices", post(security::forget_devices))
+        .route(
+            "/account/security/password",
+            get(security::new_password).post(security::change_password),
+        )
         .route("/account/sessions", get(account::sessions).post(account::end_sessions))
+        .route("/account/identities", get(identities::show).post(identities::change))
+        .route("/oidc/{connection}/callback", get(oidc::callback))
+        .route("/oauth/authorize", get(authorize::gitlab))
+        .route("/device", get(device::show).post(device::answer))
         .route("/oauth2/authorize", get(authorize::by_query).post(authorize::by_form))
+        .route("/oauth2/logout", get(logout::by_query).post(logout::by_form))
         .layer(browser_sessions(&app));
     let programs = Router::new()
         .route("/.well-known/openid-configuration", get(provider::discovery))
@@ -43,9 +73,25 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oauth2/jwks", get(provider::jwks))
         .route("/oauth2/introspect", post(provider::introspect))
         .route("/oauth2/revoke", post(provider::revoke))
+        .route("/oidc/{connection}/backchannel-logout", post(oidc::backchannel_logout))
+        .route("/oauth/token", post(gitlab::token))
+        .route("/api/v4/user", get(gitlab::user))
+        .route("/oauth2/par", post(provider::push))
+        .route("/oauth2/device", post(provider::device))
+        .route("/api/v1/sessions/exchange", post(session_api::exchange))
+        .route("/api/v1/sessions/check", post(session_api::check))
+        .route("/api/v1/sessions/extend", post(session_api::extend))
+        .route("/api/v1/sessions/list", post(session_api::list))
+        .route("/api/v1/sessions/revoke", post(session_api::revoke))
+        .route("/forward-auth", get(forward_auth::verify))
+        .route("/forward-auth/login", get(forward_auth::login))
+        .route("/.auth/callback", get(forward_auth::callback))
+        .route("/api/v1/events", get(events::stream))
         .route("/healthz", get(health::live))
         .route("/assets/style.css", get(assets::style))
-        .route("/assets/icon.svg", get(assets::icon));
+        .route("/assets/passkey.js", get(assets::passkey))
+        .route("/assets/icon.svg", get(assets::icon))
+        .route("/assets/logo/{connector}", get(assets::logo));
     with_edge(pages.merge(programs), app)
 }
 

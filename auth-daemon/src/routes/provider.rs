@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth_core::handoff::device::GRANT_TYPE;
 use auth_core::handoff::oauth_error::OAuthError;
 use axum::body::Body;
 use axum::extract::{Form, State};
@@ -46,11 +47,7 @@ pub(super) async fn token(
 
 /// `GET` and `POST /oauth2/userinfo`; the token stands in the header only.
 pub(super) async fn userinfo(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let bearer = authorization(&headers).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    match app.provider.userinfo(bearer).await {
+    match app.provider.userinfo(bearer(&headers)).await {
         Ok(claims) => serialised(&claims),
         Err(error) => failure(&error),
     }
@@ -69,6 +66,33 @@ pub(super) async fn introspect(
     }
 }
 
+/// `POST /oauth2/par`, RFC 9126.
+pub(super) async fn push(
+    State(app): State<Arc<App>>,
+    RequestOrigin(origin): RequestOrigin,
+    headers: HeaderMap,
+    Form(pairs): Form<Vec<(String, String)>>,
+) -> Response {
+    match app.provider.push_authorization(authorization(&headers), &pairs, &origin).await {
+        Ok(answer) => json(StatusCode::CREATED, answer.to_string()),
+        Err(error) => failure(&error),
+    }
+}
+
+/// `POST /oauth2/device`, RFC 8628 section 3.1.
+pub(super) async fn device(
+    State(app): State<Arc<App>>,
+    RequestOrigin(origin): RequestOrigin,
+    headers: HeaderMap,
+    Form(pairs): Form<Vec<(String, String)>>,
+) -> Response {
+    let begun = app.provider.begin_device_authorization(authorization(&headers), &pairs, &origin);
+    match begun.await {
+        Ok(begun) => json(StatusCode::OK, begun.body().to_string()),
+        Err(error) => failure(&error),
+    }
+}
+
 /// `POST /oauth2/revoke`, RFC 7009.
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
@@ -82,15 +106,24 @@ pub(super) async fn revoke(
     }
 }
 
-fn authorization(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn authorization(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
 }
 
+/// The access token of the header `Authorization`, RFC 6750 section 2.1.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    authorization(headers).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    })
+}
+
 /// The grant as a metric's label: what a caller wrote must not become one.
-fn grant_label(pairs: &[(String, String)]) -> &'static str {
+pub(super) fn grant_label(pairs: &[(String, String)]) -> &'static str {
     match pairs.iter().find(|(name, _)| name == "grant_type").map(|(_, value)| value.as_str()) {
         Some("authorization_code") => "authorization_code",
         Some("refresh_token") => "refresh_token",
+        Some(GRANT_TYPE) => "device_code",
         _ => "other",
     }
 }
@@ -116,7 +149,7 @@ fn serialised(value: &impl Serialize) -> Response {
     }
 }
 
-fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let kind = HeaderValue::from_static("application/json");
     // RFC 6749 section 5.1 asks for both.
     let headers = [
@@ -127,7 +160,7 @@ fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     (status, headers, body.into()).into_response()
 }
 
-fn failure(error: &OAuthError) -> Response {
+pub(super) fn failure(error: &OAuthError) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = json(status, error.body().to_string());
     if let Some(value) = error.www_authenticate().and_then(|text| text.parse().ok()) {

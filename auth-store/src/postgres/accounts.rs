@@ -35,23 +35,35 @@ const UPDATE: &str = concat!(
     ") SELECT pg_notify($21, CAST(id AS text)) FROM written"
 );
 
-const INSERT: &str = concat!(
-    "WITH made AS (INSERT INTO accounts AS a (id, username, username_key, email, email_key, \
-     email_verified, first_name, last_name, nickname, position, locale, active, \
-     inactive_reason, roles, groups, updated_at, last_login_at, checked_at, created_at, version) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-     $19, 1) RETURNING ",
-    account_columns!("a"),
-    "), identity AS (INSERT INTO identities (connector, subject, account, linked_at) \
-     SELECT $20::text, $21::text, id, $22::bigint FROM made WHERE $20::text IS NOT NULL), \
-     password AS (INSERT INTO passwords (account, hash, changed_at) \
-     SELECT id, $23::text, $24::bigint FROM made WHERE $23::text IS NOT NULL), \
-     trail AS (",
-    insert_audit!("$25", "made"),
-    ") SELECT ",
-    account_columns!("made"),
-    " FROM made"
-);
+/// Adds an account, with what belongs to it; `$column` and `$value` may name its number.
+macro_rules! insert_account {
+    ($column:literal, $value:literal) => {
+        concat!(
+            "WITH made AS (INSERT INTO accounts AS a (id, username, username_key, email, \
+             email_key, email_verified, first_name, last_name, nickname, position, locale, \
+             active, inactive_reason, roles, groups, updated_at, last_login_at, checked_at, \
+             created_at, version",
+            $column,
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+             $17, $18, $19, 1",
+            $value,
+            ") RETURNING ",
+            account_columns!("a"),
+            "), identity AS (INSERT INTO identities (connector, subject, account, linked_at) \
+             SELECT $20::text, $21::text, id, $22::bigint FROM made WHERE $20::text IS NOT NULL), \
+             password AS (INSERT INTO passwords (account, hash, changed_at) \
+             SELECT id, $23::text, $24::bigint FROM made WHERE $23::text IS NOT NULL), \
+             trail AS (",
+            insert_audit!("$25", "made"),
+            ") SELECT ",
+            account_columns!("made"),
+            " FROM made"
+        )
+    };
+}
+
+const INSERT: &str = insert_account!("", "");
+const INSERT_NUMBERED: &str = insert_account!(", numeric_id", ", $26");
 
 #[async_trait]
 impl AccountStore for PostgresStore {
@@ -105,22 +117,28 @@ impl AccountStore for PostgresStore {
         new: NewAccount,
         audit: Vec<AuditRecord>,
     ) -> Result<AccountRecord, StoreError> {
-        let row = AccountRow::of(&new.account);
-        let created_at = new.account.created_at.millis();
-        let connector = new.identity.as_ref().map(|identity| &identity.connector);
-        let subject = new.identity.as_ref().map(|identity| &identity.subject);
-        let linked_at = new.identity.as_ref().map(|identity| identity.linked_at.millis());
-        let hash = new.password.as_ref().map(|password| &password.hash);
-        let changed_at = new.password.as_ref().map(|password| password.changed_at.millis());
-        let events = events(&audit);
-        let own: [Param<'_>; 7] =
-            [&created_at, &connector, &subject, &linked_at, &hash, &changed_at, &events];
-        let params: Vec<Param<'_>> = row.params().into_iter().chain(own).collect();
         let mut connection = self.database.primary().await?;
-        let made = connection.row(INSERT, &params).await?;
-        made.as_ref().map(read).transpose()?.ok_or_else(|| StoreError::Unavailable {
-            message: "an inserted account was not returned".to_owned(),
-        })
+        insert(&mut connection, &new, None, &audit).await
+    }
+
+    async fn create_numbered_account(
+        &self,
+        new: NewAccount,
+        numeric_id: i64,
+        audit: Vec<AuditRecord>,
+    ) -> Result<AccountRecord, StoreError> {
+        // Nobody may draw a number meanwhile: the sequence must never go back, and never give
+        // the one that is about to be used.
+        const LOCK: &str = "LOCK TABLE accounts IN SHARE ROW EXCLUSIVE MODE";
+        const RAISE: &str = "SELECT setval('accounts_numeric_id_seq', $1) \
+             WHERE $1 > (SELECT last_value FROM accounts_numeric_id_seq)";
+        let mut connection = self.database.primary().await?;
+        connection.begin().await?;
+        connection.execute(LOCK, &[]).await?;
+        connection.execute(RAISE, &[&numeric_id]).await?;
+        let made = insert(&mut connection, &new, Some(numeric_id), &audit).await?;
+        connection.commit().await?;
+        Ok(made)
     }
 
     async fn update_account(
@@ -236,7 +254,7 @@ fn read(row: &Row) -> Result<AccountRecord, StoreError> {
     account(&mut Columns::of(row, "accounts"))
 }
 
-async fn update(
+pub(super) async fn update(
     connection: &mut Connection,
     account: &AccountRecord,
     audit: &[AuditRecord],
@@ -264,4 +282,34 @@ async fn deactivate(
     end_sessions_of_account(connection, account.id, at, "account_inactive").await?;
     connection.commit().await?;
     Ok(true)
+}
+
+/// Adds an account; `numeric_id` none takes the next number.
+async fn insert(
+    connection: &mut Connection,
+    new: &NewAccount,
+    numeric_id: Option<i64>,
+    audit: &[AuditRecord],
+) -> Result<AccountRecord, StoreError> {
+    let row = AccountRow::of(&new.account);
+    let created_at = new.account.created_at.millis();
+    let connector = new.identity.as_ref().map(|identity| &identity.connector);
+    let subject = new.identity.as_ref().map(|identity| &identity.subject);
+    let linked_at = new.identity.as_ref().map(|identity| identity.linked_at.millis());
+    let hash = new.password.as_ref().map(|password| &password.hash);
+    let changed_at = new.password.as_ref().map(|password| password.changed_at.millis());
+    let events = events(audit);
+    let own: [Param<'_>; 7] =
+        [&created_at, &connector, &subject, &linked_at, &hash, &changed_at, &events];
+    let mut params: Vec<Param<'_>> = row.params().into_iter().chain(own).collect();
+    let made = match &numeric_id {
+        None => connection.row(INSERT, &params).await?,
+        Some(numeric_id) => {
+            params.push(numeric_id);
+            connection.row(INSERT_NUMBERED, &params).await?
+        }
+    };
+    made.as_ref().map(read).transpose()?.ok_or_else(|| StoreError::Unavailable {
+        message: "an inserted account was not returned".to_owned(),
+    })
 }

@@ -23,6 +23,8 @@ use super::target::Target;
 
 /// Channel of changes. The payload is an account's id, or [`ALL`].
 pub(super) const CHANNEL: &str = "auth_change";
+/// Channel that says that there are new events in the outbox.
+pub(super) const OUTBOX: &str = "auth_outbox";
 /// Payload of a change that concerns every account.
 pub(super) const ALL: &str = "*";
 
@@ -44,10 +46,14 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Starts listening, and keeps at it until stopped or dropped.
-    pub(super) fn start(mut target: Target, cache: Arc<TokenCache>) -> Self {
+    pub(super) fn start(
+        mut target: Target,
+        cache: Arc<TokenCache>,
+        outbox: watch::Sender<u64>,
+    ) -> Self {
         let name = target.config.get_application_name().unwrap_or_default();
         target.config.application_name(format!("{name} listener"));
-        Self { task: tokio::spawn(async move { keep_listening(&target, &cache).await }) }
+        Self { task: tokio::spawn(async move { keep_listening(&target, &cache, &outbox).await }) }
     }
 
     /// Ends it.
@@ -71,10 +77,10 @@ impl Drop for Hearing<'_> {
     }
 }
 
-async fn keep_listening(target: &Target, cache: &TokenCache) {
+async fn keep_listening(target: &Target, cache: &TokenCache, outbox: &watch::Sender<u64>) {
     let mut told = false;
     loop {
-        let Err(error) = listen(target, cache, &mut told).await;
+        let Err(error) = listen(target, cache, outbox, &mut told).await;
         if !told {
             told = true;
             tracing::warn!(
@@ -90,6 +96,7 @@ async fn keep_listening(target: &Target, cache: &TokenCache) {
 async fn listen(
     target: &Target,
     cache: &TokenCache,
+    outbox: &watch::Sender<u64>,
     told: &mut bool,
 ) -> Result<Infallible, StoreError> {
     let connecting = target.config.connect(target.tls.clone());
@@ -102,6 +109,9 @@ async fn listen(
     let messages = async {
         loop {
             match poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notification(heard))) if heard.channel() == OUTBOX => {
+                    outbox.send_modify(|number| *number = number.wrapping_add(1));
+                }
                 Some(Ok(AsyncMessage::Notification(heard))) => note(cache, &echo, &heard),
                 Some(Ok(_)) => {}
                 Some(Err(failed)) => return error::statement(&failed),
@@ -147,7 +157,10 @@ async fn heartbeats(
     let row = client.query_one("SELECT pg_backend_pid()", &[]).await.map_err(failed)?;
     let own: i32 = row.try_get(0).map_err(failed)?;
     let own = format!("auth_heartbeat_{own}");
-    client.batch_execute(&format!("LISTEN {CHANNEL}; LISTEN {own}")).await.map_err(failed)?;
+    client
+        .batch_execute(&format!("LISTEN {CHANNEL}; LISTEN {OUTBOX}; LISTEN {own}"))
+        .await
+        .map_err(failed)?;
     // What changed while nobody listened is not known.
     cache.everything_changed();
     let beat = client.prepare("SELECT pg_notify($1, $2)").await.map_err(failed)?;

@@ -17,28 +17,39 @@ mod columns;
 mod accounts;
 mod audit;
 mod cache;
+mod client_accounts;
 mod connection;
+mod connector_identities;
+mod devices;
+mod enrolments;
 mod error;
 mod factors;
+mod grants;
 mod keys;
+mod linking;
 mod listener;
 mod logins;
+mod outbox;
 mod passwords;
 mod purge;
 mod replay;
 mod saml;
 mod schema;
 mod sessions;
+mod sync;
+mod sync_batch;
 mod target;
 mod throttle;
 mod tls;
 mod tokens;
+mod upstream;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_core::clock::Timestamp;
 use auth_core::store::{AccountId, Store, StoreError};
+use tokio::sync::watch;
 
 use crate::{Found, StoreOptions};
 use cache::TokenCache;
@@ -65,8 +76,9 @@ pub(crate) async fn open(
     schema::bring_up_to_date(&target, first_values).await?;
     let database = Database::new(&target, replica.as_ref(), options.pool_size)?;
     let cache = Arc::new(TokenCache::new());
-    let listener = Listener::start(target, Arc::clone(&cache));
-    Ok(Arc::new(PostgresStore { database, cache, listener }))
+    let outbox = watch::Sender::new(0);
+    let listener = Listener::start(target, Arc::clone(&cache), outbox.clone());
+    Ok(Arc::new(PostgresStore { database, cache, listener, outbox }))
 }
 
 fn primary(options: &StoreOptions) -> Result<Target, StoreError> {
@@ -78,6 +90,8 @@ struct PostgresStore {
     database: Database,
     cache: Arc<TokenCache>,
     listener: Listener,
+    /// Changes when there may be new events.
+    outbox: watch::Sender<u64>,
 }
 
 impl PostgresStore {

@@ -6,6 +6,7 @@ use auth_core::store::{AccountId, PasswordRecord, StoreError};
 use super::PostgresStore;
 use super::audit::events;
 use super::columns::Columns;
+use super::outbox::all_sessions_ended;
 use super::sessions::end_sessions_of_account;
 
 impl PostgresStore {
@@ -49,6 +50,8 @@ impl PostgresStore {
         connection.execute(WRITE, &[&account.0, &password.hash, &changed_at, &events]).await?;
         end_sessions_of_account(&mut connection, account, password.changed_at, "password_changed")
             .await?;
+        let at = password.changed_at;
+        all_sessions_ended(&mut connection, Some(account), at, "password_changed").await?;
         Self::notify(&mut connection, &account.to_string()).await?;
         let committed = connection.commit().await;
         self.cache.account_changed(account);

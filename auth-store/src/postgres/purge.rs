@@ -11,6 +11,9 @@ use super::connection::{Connection, Database};
 /// finds the session to end.
 const KEPT: std::time::Duration = std::time::Duration::from_hours(24);
 
+/// How long past runs of a synchronisation are listed.
+const RUNS_KEPT: std::time::Duration = std::time::Duration::from_hours(24 * 90);
+
 /// Rows of a batch; stands in the statements too.
 const BATCH: i64 = 5000;
 
@@ -51,13 +54,20 @@ macro_rules! remove_sessions {
 
 /// Removes what has expired up to `now`.
 pub(super) async fn purge(database: &Database, now: Timestamp) -> Result<u64, StoreError> {
-    const AT_ONCE: [&str; 6] = [
+    const AT_ONCE: [&str; 13] = [
+        remove_expired!("outbox_events", "sequence"),
+        remove_expired!("outbox_deliveries", "id"),
         remove_expired!("access_tokens", "hash"),
         remove_expired!("refresh_tokens", "hash"),
         remove_expired!("logins", "handle"),
+        remove_expired!("enrolments", "handle"),
+        remove_expired!("devices", "token"),
         remove_expired!("cookies", "id_hash"),
+        remove_expired!("pushed_requests", "hash"),
+        remove_expired!("device_grants", "hash"),
         remove_expired!("throttle", "key"),
         remove_expired!("replay", "scope", "key"),
+        remove_expired!("upstream_sessions", "session"),
     ];
     const AFTER_A_DAY: [&str; 4] = [
         remove_expired!("codes", "hash"),
@@ -65,6 +75,10 @@ pub(super) async fn purge(database: &Database, now: Timestamp) -> Result<u64, St
         remove_sessions!("revoked_at <= $1"),
         remove_sessions!("idle_timeout_millis > 0 AND last_seen_at <= $1 - idle_timeout_millis"),
     ];
+    const RUNS: &str = "WITH chosen AS MATERIALIZED (SELECT id FROM sync_jobs \
+         WHERE finished_at <= $1 LIMIT 5000 FOR UPDATE SKIP LOCKED), \
+         gone AS (DELETE FROM sync_jobs AS j USING chosen WHERE j.id = chosen.id RETURNING 1) \
+         SELECT count(*), count(*) FROM gone";
     let kept = now - KEPT;
     let mut connection = database.primary().await?;
     let mut removed = 0;
@@ -74,6 +88,7 @@ pub(super) async fn purge(database: &Database, now: Timestamp) -> Result<u64, St
     for sql in AFTER_A_DAY {
         removed += remove(&mut connection, sql, kept).await?;
     }
+    removed += remove(&mut connection, RUNS, now - RUNS_KEPT).await?;
     Ok(removed)
 }
 

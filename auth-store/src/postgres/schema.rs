@@ -22,8 +22,38 @@ pub(super) const KNOWN: &[Migration] = &[
     },
     Migration {
         number: 2,
+        name: "directory_sync",
+        sql: include_str!("../../migrations/postgres/0002_directory_sync.sql"),
+    },
+    Migration {
+        number: 3,
+        name: "account_claims",
+        sql: include_str!("../../migrations/postgres/0003_account_claims.sql"),
+    },
+    Migration {
+        number: 4,
         name: "saml",
-        sql: include_str!("../../migrations/postgres/0002_saml.sql"),
+        sql: include_str!("../../migrations/postgres/0004_saml.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "outbox",
+        sql: include_str!("../../migrations/postgres/0005_outbox.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "second_factors",
+        sql: include_str!("../../migrations/postgres/0006_second_factors.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "upstream_sessions",
+        sql: include_str!("../../migrations/postgres/0007_upstream_sessions.sql"),
+    },
+    Migration {
+        number: 8,
+        name: "grants",
+        sql: include_str!("../../migrations/postgres/0008_grants.sql"),
     },
 ];
 

@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::columns::{Columns, Param, limit, session, sessions};
 use super::connection::Connection;
+use super::devices::{forget_all_devices, forget_devices};
 use super::listener::ALL;
+use super::outbox::all_sessions_ended;
 use super::{PostgresStore, audit};
 
 macro_rules! select_session {
@@ -34,7 +36,7 @@ macro_rules! end_sessions {
     };
 }
 
-/// Ends the sessions of an account whose row lock is held.
+/// Ends the sessions of an account whose row lock is held, and forgets its devices.
 pub(super) async fn end_sessions_of_account(
     connection: &mut Connection,
     account: AccountId,
@@ -42,6 +44,7 @@ pub(super) async fn end_sessions_of_account(
     reason: &str,
 ) -> Result<Vec<SessionRecord>, StoreError> {
     const END: &str = end_sessions!(" AND s.account = $3");
+    forget_devices(connection, account).await?;
     sessions(&connection.rows(END, &[&at.millis(), &reason, &account.0]).await?)
 }
 
@@ -96,6 +99,7 @@ async fn end_all(
 ) -> Result<Vec<SessionRecord>, StoreError> {
     const END: &str = end_sessions!("");
     lock_all(connection).await?;
+    forget_all_devices(connection).await?;
     sessions(&connection.long_rows(END, &[&at.millis(), &reason]).await?)
 }
 
@@ -189,6 +193,13 @@ impl SessionStore for PostgresStore {
             }
             RevocationScope::Session(id) => end_session(&mut connection, id, at, &reason).await?,
         };
+        match scope {
+            RevocationScope::Session(_) => {}
+            RevocationScope::Account(account) => {
+                all_sessions_ended(&mut connection, Some(account), at, &reason).await?;
+            }
+            RevocationScope::All => all_sessions_ended(&mut connection, None, at, &reason).await?,
+        }
         audit::insert(&mut connection, &audit).await?;
         // Whoever had ended them before has told it.
         if !ended.is_empty() {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ToSql, params};
 
 use super::identities::{identities_of, link, put_password};
 use super::row::{Columns, all, change, limit, one, to_json};
-use super::{SqliteStore, audit, sessions};
+use super::{SqliteStore, audit, outbox, sessions};
 
 /// The columns that [`read_account`] takes, in its order.
 macro_rules! account_columns {
@@ -94,14 +94,19 @@ pub(super) fn update(c: &Connection, account: &AccountRecord) -> Result<bool, St
     Ok(true)
 }
 
-fn insert(c: &Connection, account: &AccountRecord) -> Result<i64, StoreError> {
+/// Adds an account with version 1; `numeric_id` none takes the next number. Returns the number.
+pub(super) fn insert(
+    c: &Connection,
+    account: &AccountRecord,
+    numeric_id: Option<i64>,
+) -> Result<i64, StoreError> {
     change(
         c,
         "INSERT INTO account (id, username, username_key, email, email_key, email_verified, \
          first_name, last_name, nickname, position, locale, active, inactive_reason, roles, \
-         groups, created_at, updated_at, last_login_at, checked_at, version) \
+         groups, created_at, updated_at, last_login_at, checked_at, version, numeric_id) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-         ?18, ?19, 1)",
+         ?18, ?19, 1, ?20)",
         params![
             account.id.0.as_bytes(),
             account.username,
@@ -122,9 +127,27 @@ fn insert(c: &Connection, account: &AccountRecord) -> Result<i64, StoreError> {
             account.updated_at.millis(),
             account.last_login_at.map(|at| at.millis()),
             account.checked_at.map(|at| at.millis()),
+            numeric_id,
         ],
     )?;
     Ok(c.last_insert_rowid())
+}
+
+fn make(
+    c: &Connection,
+    new: NewAccount,
+    numeric_id: Option<i64>,
+    audit: &[AuditRecord],
+) -> Result<AccountRecord, StoreError> {
+    let numeric_id = insert(c, &new.account, numeric_id)?;
+    if let Some(identity) = &new.identity {
+        link(c, identity)?;
+    }
+    if let Some(password) = &new.password {
+        put_password(c, password)?;
+    }
+    audit::append(c, audit)?;
+    Ok(AccountRecord { numeric_id, version: 1, ..new.account })
 }
 
 impl SqliteStore {
@@ -195,18 +218,16 @@ impl AccountStore for SqliteStore {
         new: NewAccount,
         audit: Vec<AuditRecord>,
     ) -> Result<AccountRecord, StoreError> {
-        self.write(move |c| {
-            let numeric_id = insert(c, &new.account)?;
-            if let Some(identity) = &new.identity {
-                link(c, identity)?;
-            }
-            if let Some(password) = &new.password {
-                put_password(c, password)?;
-            }
-            audit::append(c, &audit)?;
-            Ok(AccountRecord { numeric_id, version: 1, ..new.account })
-        })
-        .await
+        self.write(move |c| make(c, new, None, &audit)).await
+    }
+
+    async fn create_numbered_account(
+        &self,
+        new: NewAccount,
+        numeric_id: i64,
+        audit: Vec<AuditRecord>,
+    ) -> Result<AccountRecord, StoreError> {
+        self.write(move |c| make(c, new, Some(numeric_id), &audit)).await
     }
 
     async fn update_account(
@@ -283,6 +304,7 @@ impl AccountStore for SqliteStore {
             if revoke_sessions {
                 let at = password.changed_at;
                 sessions::end_of_account(c, password.account, at, "password_changed")?;
+                outbox::all_sessions_ended(c, Some(password.account), at, "password_changed")?;
             }
             audit::append(c, &audit)
         })

@@ -148,9 +148,12 @@ pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool, Sto
     Ok(one(connection, sql, &[&name], |_| Ok(()))?.is_some())
 }
 
-/// Whether a database has any table, index or view.
-pub(super) fn has_anything(connection: &Connection) -> Result<bool, StoreError> {
-    Ok(one(connection, "SELECT 1 FROM sqlite_schema", &[], |_| Ok(()))?.is_some())
+/// Whether a database has any table, index or view, and not the table `marker`. One statement, so
+/// that another process cannot make both between two looks.
+pub(super) fn has_anything_but(connection: &Connection, marker: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE NOT EXISTS \
+               (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+    Ok(one(connection, sql, &[&marker], |_| Ok(()))?.is_some())
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {

@@ -6,12 +6,19 @@
 
 mod accounts;
 mod audit;
+mod client_accounts;
+mod connector_identities;
+mod devices;
+mod enrolments;
 mod error;
 mod factors;
 mod file;
+mod grants;
 mod identities;
 mod keys;
+mod linking;
 mod logins;
+mod outbox;
 mod purge;
 mod reader;
 mod replay;
@@ -19,8 +26,11 @@ mod row;
 mod saml;
 mod schema;
 mod sessions;
+mod sync;
+mod sync_batch;
 mod throttle;
 mod tokens;
+mod upstream;
 mod writer;
 
 #[cfg(test)]
@@ -60,7 +70,8 @@ pub(crate) async fn open(
     let place = Place::of(options)?;
     let first_values: Vec<(String, Vec<u8>)> =
         first_values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let lookups = options.pool_size.unwrap_or_else(default_lookups).max(1);
+    let lookups =
+        lookup_connections(options.pool_size, available_parallelism().ok().map(usize::from));
     let store =
         blocking(move || SqliteStore::open(&place, schema::MIGRATIONS, &first_values, lookups))
             .await?;
@@ -170,9 +181,31 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-/// More connections than threads that ask serve nobody.
-fn default_lookups() -> usize {
-    available_parallelism().map_or(2, usize::from).clamp(2, 8)
+/// More connections than threads that ask serve nobody: a look-up runs where it is asked for, and
+/// each further connection has caches of its own that have to warm up. So `pool_size`, which is
+/// made for a server on the network, can only make them fewer.
+fn lookup_connections(pool_size: Option<usize>, cores: Option<usize>) -> usize {
+    let useful = cores.unwrap_or(2).clamp(2, 8);
+    pool_size.map_or(useful, |size| size.clamp(1, useful))
 }
 
 const LISTING_CONNECTIONS: usize = 2;
+
+#[cfg(test)]
+mod lookups {
+    use super::lookup_connections;
+
+    #[test]
+    fn no_more_connections_read_than_cores_ask() {
+        for (pool_size, cores, expected) in [
+            (Some(10), Some(2), 2),
+            (Some(200), Some(64), 8),
+            (None, Some(4), 4),
+            (None, None, 2),
+            (Some(1), Some(8), 1),
+            (Some(0), Some(8), 1),
+        ] {
+            assert_eq!(lookup_connections(pool_size, cores), expected, "{pool_size:?} {cores:?}");
+        }
+    }
+}

@@ -38,6 +38,14 @@ pub(super) const PURGES: &[Purge] = &[
         "DELETE FROM login WHERE handle IN
             (SELECT handle FROM login WHERE expires_at <= ?1 LIMIT 2000)",
     ),
+    at_once(
+        "DELETE FROM enrolment WHERE handle IN
+            (SELECT handle FROM enrolment WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM device WHERE token IN
+            (SELECT token FROM device WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
     after_a_day(
         "DELETE FROM code WHERE hash IN
             (SELECT hash FROM code WHERE expires_at <= ?1 LIMIT 2000)",
@@ -68,13 +76,38 @@ pub(super) const PURGES: &[Purge] = &[
              WHERE idle_timeout_millis > 0 AND last_seen_at + idle_timeout_millis <= ?1 LIMIT 500)",
     ),
     at_once(
+        "DELETE FROM pushed_request WHERE hash IN
+            (SELECT hash FROM pushed_request WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM device_grant WHERE hash IN
+            (SELECT hash FROM device_grant WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
         "DELETE FROM replay WHERE (scope, key) IN
             (SELECT scope, key FROM replay WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM upstream_session WHERE session IN
+            (SELECT session FROM upstream_session WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM outbox_event WHERE sequence IN
+            (SELECT sequence FROM outbox_event WHERE expires_at <= ?1 LIMIT 2000)",
+    ),
+    at_once(
+        "DELETE FROM outbox_delivery WHERE id IN
+            (SELECT id FROM outbox_delivery WHERE expires_at <= ?1 LIMIT 2000)",
     ),
     at_once(
         "DELETE FROM throttle WHERE key IN
             (SELECT key FROM throttle WHERE expires_at <= ?1 LIMIT 2000)",
     ),
+    Purge {
+        sql: "DELETE FROM sync_job WHERE id IN
+            (SELECT id FROM sync_job WHERE finished_at <= ?1 LIMIT 2000)",
+        kept: Duration::from_secs(90 * 24 * 60 * 60),
+    },
 ];
 
 const fn at_once(sql: &'static str) -> Purge {

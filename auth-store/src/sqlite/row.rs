@@ -69,6 +69,13 @@ impl Columns<'_, '_> {
         self.convert(|text: String| serde_json::from_str(&text))
     }
 
+    /// The next column as a value kept as JSON text, or none.
+    pub(super) fn optional_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
+        self.convert(|text: Option<String>| {
+            text.map(|text| serde_json::from_str(&text)).transpose()
+        })
+    }
+
     /// The next column as a word of a closed list.
     pub(super) fn word<T>(&mut self, parse: fn(&str) -> Option<T>) -> Result<T, StoreError> {
         self.convert(|text: String| parse(&text).ok_or_else(|| format!("unknown word {text:?}")))

@@ -10,7 +10,8 @@ use rusqlite::{Connection, params};
 
 use super::error::failure;
 use super::file::{
-    Place, connect, connect_to_inspect, create_file, has_anything, has_table, use_write_ahead_log,
+    Place, connect, connect_to_inspect, create_file, has_anything_but, has_table,
+    use_write_ahead_log,
 };
 use super::keys::set_named_value;
 use super::row::{all, change};
@@ -26,8 +27,38 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         number: 2,
+        name: "directory_sync",
+        sql: include_str!("../../migrations/sqlite/0002_directory_sync.sql"),
+    },
+    Migration {
+        number: 3,
+        name: "account_claims",
+        sql: include_str!("../../migrations/sqlite/0003_account_claims.sql"),
+    },
+    Migration {
+        number: 4,
         name: "saml",
-        sql: include_str!("../../migrations/sqlite/0002_saml.sql"),
+        sql: include_str!("../../migrations/sqlite/0004_saml.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "outbox",
+        sql: include_str!("../../migrations/sqlite/0005_outbox.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "second_factors",
+        sql: include_str!("../../migrations/sqlite/0006_second_factors.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "upstream_sessions",
+        sql: include_str!("../../migrations/sqlite/0007_upstream_sessions.sql"),
+    },
+    Migration {
+        number: 8,
+        name: "grants",
+        sql: include_str!("../../migrations/sqlite/0008_grants.sql"),
     },
 ];
 
@@ -130,7 +161,7 @@ fn applied(connection: &Connection) -> Result<Vec<Applied>, StoreError> {
 
 /// A database with tables but without ours belongs to something else.
 fn refuse_foreign_tables(connection: &Connection) -> Result<(), StoreError> {
-    if !has_anything(connection)? {
+    if !has_anything_but(connection, "schema_migration")? {
         return Ok(());
     }
     Err(StoreError::Schema {

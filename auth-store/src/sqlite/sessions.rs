@@ -11,7 +11,7 @@ use auth_core::store::{
 use rusqlite::{Connection, ToSql, params};
 
 use super::row::{Columns, all, change, limit, one, to_json};
-use super::{SqliteStore, audit};
+use super::{SqliteStore, audit, devices, outbox};
 
 /// The columns that [`read_session`] takes, in its order.
 macro_rules! session_columns {
@@ -96,13 +96,14 @@ pub(super) fn insert(c: &Connection, session: &SessionRecord) -> Result<(), Stor
     .map(drop)
 }
 
-/// Ends all sessions of an account.
+/// Ends all sessions of an account and forgets its devices.
 pub(super) fn end_of_account(
     c: &Connection,
     account: AccountId,
     at: Timestamp,
     reason: &str,
 ) -> Result<(), StoreError> {
+    devices::forget(c, account)?;
     change(
         c,
         "UPDATE session SET revoked_at = ?2, revoked_reason = ?3 \
@@ -138,6 +139,11 @@ pub(super) fn end(
         RevocationScope::Account(id) => (END_ACCOUNT, Some(id.0.into_bytes())),
         RevocationScope::All => (END_ALL, None),
     };
+    match revocation.scope {
+        RevocationScope::Session(_) => {}
+        RevocationScope::Account(account) => devices::forget(c, account).map(drop)?,
+        RevocationScope::All => devices::forget_all(c)?,
+    }
     let (at, reason) = (revocation.at.millis(), &revocation.reason);
     let with_id: &[&dyn ToSql] = params![at, reason, id];
     let params = if id.is_some() { with_id } else { params![at, reason] };
@@ -234,6 +240,14 @@ impl SessionStore for SqliteStore {
     ) -> Result<Vec<SessionRecord>, StoreError> {
         self.write(move |c| {
             let ended = end(c, &revocation)?;
+            let Revocation { scope, at, reason } = &revocation;
+            match scope {
+                RevocationScope::Session(_) => {}
+                RevocationScope::Account(account) => {
+                    outbox::all_sessions_ended(c, Some(*account), *at, reason)?;
+                }
+                RevocationScope::All => outbox::all_sessions_ended(c, None, *at, reason)?,
+            }
             audit::append(c, &audit)?;
             Ok(ended)
         })

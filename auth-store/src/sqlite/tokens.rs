@@ -122,7 +122,7 @@ fn read_refresh_token(
     })
 }
 
-fn insert_code(c: &Connection, code: &CodeRecord) -> Result<(), StoreError> {
+pub(super) fn insert_code(c: &Connection, code: &CodeRecord) -> Result<(), StoreError> {
     change(
         c,
         "INSERT INTO code (hash, client, account, session, redirect_uri, code_challenge, nonce, \

@@ -26,6 +26,7 @@ pub(super) type Shared = Arc<Mutex<Option<Connection>>>;
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     ended: watch::Receiver<()>,
+    commits: watch::Receiver<u64>,
 }
 
 impl Writer {
@@ -34,16 +35,17 @@ impl Writer {
     pub(super) fn start(connection: Shared, epoch: Arc<AtomicU64>) -> Result<Self, StoreError> {
         let (queue, requests) = mpsc::channel(QUEUE_LENGTH);
         let (alive, ended) = watch::channel(());
+        let (committed, commits) = watch::channel(0);
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
-                Committer { requests, connection, epoch }.run();
+                Committer { requests, connection, epoch, committed }.run();
                 drop(alive);
             })
             .map_err(|error| StoreError::Unavailable {
                 message: format!("the thread that writes cannot be started: {error}"),
             })?;
-        Ok(Self { queue, ended })
+        Ok(Self { queue, ended, commits })
     }
 
     /// Runs `work` in a transaction. What it returns is given back after the commit; when it
@@ -57,6 +59,11 @@ impl Writer {
         let request = Ticket { work: Some(work), outcome: None, caller };
         self.queue.send(Message::Run(Box::new(request))).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// Changes with every commit of this process.
+    pub(super) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
     }
 
     /// How many messages wait in the queue.
@@ -130,6 +137,7 @@ struct Committer {
     requests: mpsc::Receiver<Message>,
     connection: Shared,
     epoch: Arc<AtomicU64>,
+    committed: watch::Sender<u64>,
 }
 
 impl Committer {
@@ -168,6 +176,7 @@ impl Committer {
         );
         self.epoch.fetch_add(1, Ordering::SeqCst);
         drop(held);
+        self.committed.send_modify(|commits| *commits = commits.wrapping_add(1));
         if let Err(message) = &result {
             tracing::error!(requests = batch.len(), cause = %message, "SQLite transaction failed");
         }

@@ -2,7 +2,8 @@
 //! a domain takes seconds to make.
 
 use auth_core::connector::Recheck;
-use auth_core::connector::ldap::GroupNames;
+use auth_core::connector::ldap::{GroupNames, GroupSource, ReadPosition, Reading};
+use auth_tests::harness::in_ci;
 use auth_tests::harness::samba::SambaAd;
 
 use super::*;
@@ -24,12 +25,15 @@ fn right(name: &str) -> String {
 #[tokio::test]
 async fn a_domain_controller() {
     if let Some(missing) = SambaAd::missing() {
+        assert!(!in_ci(), "{missing}");
         eprintln!("skipped: {missing}");
         return;
     }
     let server = SambaAd::start().unwrap();
     names_ids_and_groups(&server).await;
     states_of_accounts(&server).await;
+    everybody(&server).await;
+    changes(&server).await;
     reading_again(&server).await;
     ways_to_connect(&server).await;
     lockout(&server).await;
@@ -95,6 +99,103 @@ async fn states_of_accounts(server: &SambaAd) {
     assert_eq!(refusal(login(&connector, "DC1$", "wrong")).await, Refusal::UnknownUser);
 }
 
+async fn everybody(server: &SambaAd) {
+    let base = server.base_dn();
+    let changes: [&dyn Fn(&mut LdapSettings); 6] = [
+        &|_| {},
+        &|s| s.page_size = 3,
+        &|s| s.groups.nested = false,
+        &|s| s.groups.source = GroupSource::MemberOf,
+        &|s| {
+            s.groups.filter = "(&(objectClass=group)(!(cn=middle)))".to_owned();
+            s.groups.names = GroupNames::Dn;
+        },
+        &|s| {
+            s.admin_filter =
+                Some(format!("(memberOf:1.2.840.113556.1.4.1941:=CN=outer,CN=Users,{base})"));
+            s.guest_filter = Some("(sAMAccountName=bob)".to_owned());
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut settings = ad_settings(server);
+        change(&mut settings);
+        let pages = 12_u64.div_ceil(u64::from(settings.page_size));
+        let connector = connector(settings);
+        let population = population::read(&connector, Reading::Full).await.unwrap();
+        // Eight people of the test, and the four accounts of every domain.
+        assert_eq!(population.people.len(), 12, "{number}: {:?}", population.names());
+        assert!(population.read.searches <= 30 + pages, "{number}: {:?}", population.read);
+        population::assert_as_rechecked(&connector, &population).await;
+    }
+}
+
+/// By update sequence numbers, bound to the server's invocation id.
+async fn changes(server: &SambaAd) {
+    let base = server.base_dn();
+    let mut settings = ad_settings(server);
+    settings.user_filter =
+        "(&(objectCategory=person)(objectClass=user)(!(description=left)))".to_owned();
+    let connector = connector(settings);
+    let first = population::read(&connector, Reading::Full).await.unwrap();
+    let json = serde_json::to_string(first.position()).unwrap();
+    assert!(json.contains("update_sequence"), "{json}");
+    let id = |name: &str| {
+        let mut people = first.people.values();
+        people.find(|person| person.profile.username == name).unwrap().subject.clone()
+    };
+    let modify = |name: &str, change: &str| {
+        let ldif = format!("dn: CN={name},CN=Users,{base}\nchangetype: modify\n{change}\n");
+        server.modify(&ldif).unwrap();
+    };
+    let quiet = population::read(&connector, Reading::Since(first.position())).await.unwrap();
+    assert!(quiet.read.incremental);
+    assert!(quiet.people.is_empty() && quiet.gone.is_empty(), "{quiet:?}");
+
+    modify("alice", "replace: title\ntitle: boss");
+    modify("hours", "replace: description\ndescription: left");
+    modify("disabled", "replace: title\ntitle: away");
+    let second = population::read(&connector, Reading::Since(quiet.position())).await.unwrap();
+    assert!(second.read.incremental);
+    assert_eq!(second.names(), ["alice", "disabled"], "{second:?}");
+    assert_eq!(second.gone, [(id("hours"), "out_of_filter")]);
+    population::assert_as_rechecked(&connector, &second).await;
+    modify("hours", "delete: description");
+
+    server.modify(&format!("dn: CN=wkst,CN=Users,{base}\nchangetype: delete\n\n")).unwrap();
+    let third = population::read(&connector, Reading::Since(second.position())).await.unwrap();
+    assert!(third.read.incremental);
+    assert_eq!(third.names(), ["hours"]);
+    assert_eq!(third.gone, [(id("wkst"), "gone")]);
+
+    // A membership moves nothing in the person's entry.
+    let member = |change: &str| {
+        modify("outer", &format!("{change}: member\nmember: CN=hours,CN=Users,{base}"));
+    };
+    member("add");
+    let fourth = population::read(&connector, Reading::Since(third.position())).await.unwrap();
+    assert!(!fourth.read.incremental);
+    let groups = &fourth.people[&id("hours")].profile.groups;
+    assert!(groups.contains(&"outer".to_owned()), "{groups:?}");
+    member("delete");
+
+    // A number of another server, and one from the time before a restore, are worth nothing.
+    let changed = |from: &str, to: &str| -> ReadPosition {
+        let json = serde_json::to_string(fourth.position()).unwrap();
+        let changed = with_inserted(&json, from, to);
+        assert_ne!(json, changed);
+        serde_json::from_str(&changed).unwrap()
+    };
+    for position in [changed("\"invocation\":\"", "00"), changed("\"usn\":", "9")] {
+        let read = population::read(&connector, Reading::Since(&position)).await.unwrap();
+        assert!(!read.read.incremental);
+    }
+}
+
+/// Puts `inserted` behind `mark`.
+fn with_inserted(text: &str, mark: &str, inserted: &str) -> String {
+    text.replacen(mark, &format!("{mark}{inserted}"), 1)
+}
+
 async fn reading_again(server: &SambaAd) {
     let mut by_name = ad_settings(server);
     by_name.attributes.id = "sAMAccountName".to_owned();
@@ -104,8 +205,8 @@ async fn reading_again(server: &SambaAd) {
         .await
         .unwrap()
     {
-        Recheck::Present(profile) => {
-            assert_eq!((profile.username.as_str(), None), (name, reason));
+        Recheck::Present(present) => {
+            assert_eq!((present.profile.username.as_str(), None), (name, reason));
         }
         Recheck::Gone { reason: found } => assert_eq!(Some(found), reason, "{name}"),
     };
@@ -125,9 +226,10 @@ async fn reading_again(server: &SambaAd) {
             base = server.base_dn()
         ))
         .unwrap();
-    let Recheck::Present(profile) = connector.recheck(bob.subject(), now()).await.unwrap() else {
+    let Recheck::Present(present) = connector.recheck(bob.subject(), now()).await.unwrap() else {
         panic!("renamed, not gone");
     };
+    let profile = present.profile;
     assert_eq!(profile.username, "robert");
     assert_eq!(profile.groups, bob.profile().groups);
 }

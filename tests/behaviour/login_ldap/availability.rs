@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use auth_core::connector::ldap::{DiagnoseUser, DiagnosisRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -250,16 +251,17 @@ async fn an_abandoned_login_harms_nobody() {
 async fn a_diagnosis_says_each_step() {
     let mut server = Slapd::start().unwrap();
     let user = |password: &str| {
-        Some(auth_core::connector::ldap::DiagnoseUser {
-            name: "alice".to_owned(),
-            password: Secret::new(password.to_owned()),
-        })
+        let password = Some(Secret::new(password.to_owned()));
+        let user = DiagnoseUser { name: "alice".to_owned(), password };
+        DiagnosisRequest { user: Some(user), failures_per_account: None }
     };
     let good = connector(settings_at(&server, &[&server.ldaps_url()]));
     let steps = good.diagnose(user("secret-alice"), now()).await;
     let names: Vec<_> = steps.iter().map(|step| step.step).collect();
-    let all =
-        ["resolve", "connect", "tls", "bind", "base_dn", "filter", "sample", "groups", "login"];
+    let all = [
+        "resolve", "connect", "tls", "bind", "base_dn", "filter", "sample", "groups", "lockout",
+        "user", "login",
+    ];
     assert_eq!(names, all);
     assert!(steps.iter().all(|step| step.ok && step.repair.is_none()), "{steps:?}");
     let detail = |name: &str| &steps.iter().find(|step| step.step == name).unwrap().detail;
@@ -288,9 +290,18 @@ async fn a_diagnosis_says_each_step() {
     failing(&|s| s.base_dn = "ou=x,dc=example,dc=org".into(), "base_dn", "base_dn").await;
     failing(&|s| s.user_filter = "(uid=zzz)".into(), "filter", "user_filter").await;
     failing(&|s| s.attributes.id = "objectGUID".into(), "sample", "attributes").await;
+    failing(&|s| s.login_attributes = vec!["mail".into()], "user", "login_attributes").await;
     failing(&|_| {}, "login", "password").await;
+    // The directory locks after five wrong passwords: whoever may try ten can lock a colleague.
+    for (ours, ok) in [(10, false), (5, false), (4, true)] {
+        let request = DiagnosisRequest { user: None, failures_per_account: Some(ours) };
+        let steps = good.diagnose(request, now()).await;
+        let step = steps.iter().find(|step| step.step == "lockout").unwrap();
+        assert_eq!(step.ok, ok, "{step:?}");
+        assert!(step.detail.contains("after 5 wrong"), "{step:?}");
+    }
     server.kill().unwrap();
-    let steps = good.diagnose(None, now()).await;
+    let steps = good.diagnose(DiagnosisRequest::default(), now()).await;
     assert_eq!(steps.last().unwrap().step, "connect");
     assert!(!steps.last().unwrap().ok);
 }

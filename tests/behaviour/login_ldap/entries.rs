@@ -137,9 +137,10 @@ async fn a_person_is_read_again_by_the_stable_id() {
              dn: uid=bob,ou=people,dc=example,dc=org\nchangetype: modrdn\nnewrdn: uid=robert\ndeleteoldrdn: 1\n",
         )
         .unwrap();
-    let Recheck::Present(profile) = connector.recheck(&subject, now()).await.unwrap() else {
+    let Recheck::Present(present) = connector.recheck(&subject, now()).await.unwrap() else {
         panic!("bob was renamed, not gone");
     };
+    let profile = present.profile;
     assert_eq!(profile.username, "robert");
     assert_eq!(profile.email.as_deref(), Some("b@example.org"));
     assert_eq!(profile.groups, ["staff"]);

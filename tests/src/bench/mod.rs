@@ -11,7 +11,9 @@ pub mod bare;
 mod check;
 mod connection;
 mod cores;
+mod factor;
 mod figures;
+mod ldap_login;
 mod login;
 mod machine;
 mod process;
@@ -21,6 +23,7 @@ mod saml;
 mod site;
 mod start;
 mod storm;
+mod sync;
 mod wrk;
 
 use std::path::Path;
@@ -31,15 +34,19 @@ use crate::harness::postgres::PostgresServer;
 use report::Report;
 use site::Backend;
 
-/// The measurements by name, in their order.
-pub const NAMES: [&str; 6] = ["start", "check", "refresh", "login", "memory", "saml"];
+/// The measurements by name, in their order. The last one takes minutes, so it runs only when it is
+/// named.
+pub const NAMES: [&str; 9] =
+    ["start", "check", "refresh", "factor", "login", "ldap-login", "memory", "saml", "sync"];
+/// People of the directory that is synchronised, if nobody says.
+const PEOPLE: usize = 100_000;
 
-/// Runs the measurement `name`, or all of them. `program` is this very program: it is the bare
-/// server as well.
+/// Runs the measurement `name`, or all of them. `people` is the size of the directory of `sync`.
+/// `program` is this very program: it is the bare server as well.
 ///
 /// # Errors
 /// The name is unknown, a program cannot be started, or an answer is not what it has to be.
-pub async fn run(name: Option<&str>, program: &Path) -> Result<()> {
+pub async fn run(name: Option<&str>, people: Option<usize>, program: &Path) -> Result<()> {
     if let Some(name) = name
         && !NAMES.contains(&name)
     {
@@ -49,7 +56,11 @@ pub async fn run(name: Option<&str>, program: &Path) -> Result<()> {
     cores::allow_many_files()?;
     let mut report = Report::default();
     println!("{}\n", machine::describe()?);
-    let measured = measure(&mut report, &wanted, program).await;
+    let measured = if name == Some("sync") {
+        sync::measure(&mut report, people.unwrap_or(PEOPLE)).await
+    } else {
+        measure(&mut report, &wanted, program).await
+    };
     println!("\n{}", report.table());
     measured
 }
@@ -62,7 +73,7 @@ async fn measure(
     if wanted("start") {
         start::measure(report).await?;
     }
-    if wanted("check") || wanted("refresh") {
+    if ["check", "refresh", "factor"].into_iter().any(wanted) {
         let postgres = PostgresServer::start()?;
         for backend in [Backend::Sqlite, Backend::Postgres(&postgres)] {
             if wanted("check") {
@@ -71,10 +82,16 @@ async fn measure(
             if wanted("refresh") {
                 refresh::measure(report, backend).await?;
             }
+            if wanted("factor") {
+                factor::measure(report, backend).await?;
+            }
         }
     }
     if wanted("login") {
         login::measure(report).await?;
+    }
+    if wanted("ldap-login") {
+        ldap_login::measure(report).await?;
     }
     if wanted("memory") {
         storm::measure(report).await?;

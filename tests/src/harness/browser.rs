@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -159,11 +160,66 @@ impl Chromium {
     /// # Errors
     /// The browser refuses.
     pub async fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
-        let session = self.client.session_id().await?.context("no WebDriver session")?;
-        let url = format!("http://127.0.0.1:{}/session/{session}/goog/cdp/execute", self.port);
         let body = json!({ "cmd": command, "params": parameters });
-        let client = super::http::client_builder().build()?;
-        let answer = super::http::read(client.post(url).json(&body)).await?.expect(200)?;
+        self.command(Method::POST, "goog/cdp/execute", &body).await
+    }
+
+    /// Adds an authenticator of this device whose user is verified at once (WebAuthn level 3
+    /// section 11). Gives its id.
+    ///
+    /// # Errors
+    /// The browser refuses.
+    pub async fn add_authenticator(&self) -> Result<String> {
+        let authenticator = json!({ "protocol": "ctap2", "transport": "internal",
+            "hasResidentKey": true, "hasUserVerification": true, "isUserVerified": true,
+            "isUserConsenting": true });
+        let id = self.command(Method::POST, "webauthn/authenticator", &authenticator).await?;
+        id.as_str().map(str::to_owned).context("id of an authenticator")
+    }
+
+    /// The credentials of a virtual authenticator, private keys included.
+    ///
+    /// # Errors
+    /// The browser refuses.
+    pub async fn credentials(&self, authenticator: &str) -> Result<Vec<Value>> {
+        let path = format!("webauthn/authenticator/{authenticator}/credentials");
+        let found = self.command(Method::GET, &path, &Value::Null).await?;
+        Ok(found.as_array().cloned().unwrap_or_default())
+    }
+
+    /// Puts a credential into a virtual authenticator in the place of the one with its id: the
+    /// way to copy a key, or to turn its counter back.
+    ///
+    /// # Errors
+    /// The browser refuses.
+    pub async fn put_credential(&self, authenticator: &str, credential: &Value) -> Result<()> {
+        let path = format!("webauthn/authenticator/{authenticator}");
+        let id = credential["credentialId"].as_str().context("id of a credential")?;
+        let known = self.credentials(authenticator).await?;
+        if known.iter().any(|known| known["credentialId"] == credential["credentialId"]) {
+            let one = format!("{path}/credentials/{id}");
+            self.command(Method::DELETE, &one, &Value::Null).await?;
+        }
+        self.command(Method::POST, &format!("{path}/credential"), credential).await.map(drop)
+    }
+
+    /// Says whether a virtual authenticator's user is verified from now on.
+    ///
+    /// # Errors
+    /// The browser refuses.
+    pub async fn set_user_verified(&self, authenticator: &str, verified: bool) -> Result<()> {
+        let path = format!("webauthn/authenticator/{authenticator}/uv");
+        let body = json!({ "isUserVerified": verified });
+        self.command(Method::POST, &path, &body).await.map(drop)
+    }
+
+    /// A WebDriver command of the session that the client has no method for.
+    async fn command(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
+        let session = self.client.session_id().await?.context("no WebDriver session")?;
+        let url = format!("http://127.0.0.1:{}/session/{session}/{path}", self.port);
+        let request = super::http::client_builder().build()?.request(method, url);
+        let request = if body.is_null() { request } else { request.json(body) };
+        let answer = super::http::read(request).await?.expect(200)?;
         Ok(answer.json()?.get("value").cloned().unwrap_or(Value::Null))
     }
 

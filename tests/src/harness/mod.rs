@@ -1,20 +1,29 @@
-//! The programs around a test, one file each: the daemon, a browser by HTTP, Chromium, and the
-//! relying party's side of OpenID Connect. A program is ready when a condition says so (a line in
+//! The programs around a test, one file each: the daemon, a browser by HTTP, Chromium, the relying
+//! party's side of OpenID Connect, a Mattermost server, a receiver of posts. A program is ready when a condition says so (a line in
 //! its log, a port that answers), never after a pause.
 
 pub mod browser;
 pub mod chat_server;
 pub mod daemon;
+pub mod ds389;
+pub mod fake_dns;
+pub mod fake_ldap;
 pub mod html;
 pub mod http;
+pub mod mattermost;
+pub mod nginx;
 pub mod oidc;
+pub mod packages;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod receiver;
 mod run_program;
 pub mod samba;
+pub mod script;
 pub mod simplesamlphp;
 pub mod slapd;
+pub mod upstream_oidc;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -71,6 +80,11 @@ pub fn artifact_folder(name: &str) -> Result<PathBuf> {
 /// Whether this run must not skip a group whose program is missing.
 pub fn in_ci() -> bool {
     environment("CI").is_some_and(|value| value == "true" || value == "1")
+}
+
+/// Whether a group that is not part of every run was asked for by an environment variable.
+pub fn is_asked_for(name: &str) -> bool {
+    environment(name).is_some_and(|value| value == "1" || value == "true")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test run is steered by its environment")]

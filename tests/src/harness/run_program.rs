@@ -27,11 +27,14 @@ pub(super) fn run_with_input(command: &mut Command, input: &str) -> Result<Outpu
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("{name} cannot be started; is its package installed?"))?;
-    if let Some(mut stdin) = child.stdin.take() {
+    // Beside the reading: a program that writes much before it has read all would wait for ever.
+    let writing = child.stdin.take().map(|mut stdin| {
+        let input = input.to_owned();
         // A program that ends without reading its input says why by its exit status.
-        let _ = stdin.write_all(input.as_bytes());
-    }
+        std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
+    });
     let output = child.wait_with_output()?;
+    drop(writing.map(std::thread::JoinHandle::join));
     ensure!(
         output.status.success(),
         "{name} failed ({}): {}",

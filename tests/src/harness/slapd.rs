@@ -32,8 +32,16 @@ pub struct SlapdOptions {
     pub extra_database: String,
     /// Writes no log of operations; for measurements.
     pub quiet: bool,
+    /// A file of further entries (LDIF) that are loaded before the start.
+    pub further_entries: Option<PathBuf>,
     /// Has no certificate, so that StartTLS and `ldaps://` do not work.
     pub without_tls: bool,
+    /// Does not offer content synchronisation (RFC 4533).
+    pub without_sync: bool,
+    /// Access rules before all others.
+    pub first_access: String,
+    /// Shows a certificate that expired.
+    pub expired_certificate: bool,
 }
 
 /// A running server. See the module.
@@ -61,12 +69,17 @@ impl Slapd {
     /// As [`Slapd::start`].
     pub fn start_with(options: &SlapdOptions) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("slapd-").tempdir()?;
-        write_certificates(folder.path())?;
+        write_certificates(folder.path(), options.expired_certificate)?;
         write_configuration(folder.path(), options)?;
         let people = fixtures().join("people.ldif");
         let mut load = Command::new(program("slapadd"));
         load.arg("-q").arg("-f").arg(folder.path().join("slapd.conf")).arg("-l").arg(people);
         run(&mut load)?;
+        if let Some(entries) = &options.further_entries {
+            let mut load = Command::new(program("slapadd"));
+            load.arg("-q").arg("-f").arg(folder.path().join("slapd.conf")).arg("-l").arg(entries);
+            run(&mut load)?;
+        }
 
         let mut server = Self { folder, child: None, port: 0, tls_port: 0, quiet: options.quiet };
         // A free port can be taken by somebody else before slapd binds it; then it ends at once.
@@ -156,8 +169,28 @@ impl Slapd {
     /// # Errors
     /// With the server's message.
     pub fn modify(&self, ldif: &str) -> Result<()> {
+        self.modify_as(ADMIN_DN, ADMIN_PASSWORD, ldif)
+    }
+
+    /// The same as somebody else.
+    ///
+    /// # Errors
+    /// With the server's message.
+    pub fn modify_as(&self, dn: &str, password: &str, ldif: &str) -> Result<()> {
         let mut command = Command::new("ldapmodify");
-        command.args(["-x", "-H", &self.url(), "-D", ADMIN_DN, "-w", ADMIN_PASSWORD]);
+        command.args(["-x", "-H", &self.url(), "-D", dn, "-w", password]);
+        run_with_input(&mut command, ldif).map(drop)
+    }
+
+    /// Adds an entry (LDIF without `changetype`) with the operational attributes that it names, such
+    /// as its old `entryUUID`, as a restored backup has them.
+    ///
+    /// # Errors
+    /// With the server's message.
+    pub fn restore(&self, ldif: &str) -> Result<()> {
+        let mut command = Command::new("ldapadd");
+        command.args(["-x", "-e", "relax", "-H", &self.url(), "-D", ADMIN_DN]);
+        command.args(["-w", ADMIN_PASSWORD]);
         run_with_input(&mut command, ldif).map(drop)
     }
 
@@ -333,18 +366,25 @@ fn write_configuration(folder: &Path, options: &SlapdOptions) -> Result<()> {
     let text = fs::read_to_string(fixtures().join("slapd.conf"))?
         .replace("@DIR@", &folder.display().to_string())
         .replace("@MODULES@", modules)
+        .replace(
+            "access to attrs=userPassword",
+            &format!("{}access to attrs=userPassword", options.first_access),
+        )
         .replace("@EXTRA_GLOBAL@", &options.extra_global)
         .replace("@EXTRA@", &options.extra_database);
     let text: String = text
         .lines()
         .filter(|line| !options.without_tls || !line.starts_with("TLSC"))
+        .filter(|line| !options.without_sync || !line.contains("syncprov"))
         .map(|line| format!("{line}\n"))
         .collect();
     fs::write(folder.join("slapd.conf"), text)?;
     Ok(())
 }
 
-fn write_certificates(folder: &Path) -> Result<()> {
+fn write_certificates(folder: &Path, expired: bool) -> Result<()> {
+    // A validity that ends before it begins has ended.
+    let days = if expired { "-days -1" } else { "-days 30" };
     // Each server has an authority of its own name, so that one never stands for another.
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     openssl(
@@ -360,7 +400,7 @@ fn write_certificates(folder: &Path) -> Result<()> {
             folder.join(format!("{name}.ext")),
             format!(
                 "basicConstraints=CA:FALSE\nextendedKeyUsage={usage}\n\
-                 subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n"
+                 subjectAltName=DNS:localhost,DNS:dc1.example.test,IP:127.0.0.1,IP:::1\n"
             ),
         )?;
         openssl(
@@ -373,7 +413,7 @@ fn write_certificates(folder: &Path) -> Result<()> {
         openssl(
             folder,
             &format!(
-                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial {days} \
                  -out {name}.pem -extfile {name}.ext"
             ),
         )?;

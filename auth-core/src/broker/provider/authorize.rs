@@ -10,7 +10,9 @@ use crate::handoff::authorization::{
     AccountHint, AuthorizationDecision, AuthorizationErrorCode, AuthorizationRefusal,
     AuthorizationRequest, AuthorizationResponse, PageError, SignInDemand, decide, requested_client,
 };
-use crate::handoff::client::Client;
+use crate::handoff::client::{Client, ClientKind};
+use crate::handoff::gitlab;
+use crate::handoff::issuer::Issuer;
 use crate::handoff::parameters::Parameters;
 use crate::handoff::{code, id_token};
 use crate::secret::Token;
@@ -41,7 +43,8 @@ pub enum AuthorizationOutcome {
     SignIn(SignInDemand),
     /// Carried to the client by the browser.
     Respond(AuthorizationResponse),
-    /// Shown to the person: the client changed while the person signed in.
+    /// Shown to the person: the client changed while the person signed in, or the person's
+    /// account lacks what the client needs.
     Page(PageError),
 }
 
@@ -55,15 +58,40 @@ impl Provider {
         pairs: &[(String, String)],
         origin: &Origin,
     ) -> Result<(AuthorizationRequest, Arc<Client>), AuthorizationFailure> {
+        self.begin_authorization_of(ClientKind::Oidc, pairs, origin).await
+    }
+
+    /// The same at the endpoint of the clients of kind gitlab, or at that of all others; whoever
+    /// belongs to the other endpoint is unknown here.
+    ///
+    /// # Errors
+    /// Whom to tell, and what.
+    pub async fn begin_authorization_of(
+        &self,
+        kind: ClientKind,
+        pairs: &[(String, String)],
+        origin: &Origin,
+    ) -> Result<(AuthorizationRequest, Arc<Client>), AuthorizationFailure> {
         let now = self.clock.now();
         let parameters = Parameters::new(pairs);
         let id = match requested_client(&parameters) {
             Ok(id) => id,
             Err(error) => return Err(self.refuse_on_page(error, None, origin, now).await),
         };
-        let Some(client) = self.find_client(id).await? else {
+        let gitlab = kind == ClientKind::Gitlab;
+        let client = self.find_client(id).await?;
+        let client = client.filter(|client| (client.kind() == ClientKind::Gitlab) == gitlab);
+        let Some(client) = client else {
             return Err(self.refuse_on_page(PageError::UnknownClient, None, origin, now).await);
         };
+        let pushed = match self.pushed_parameters(&parameters, &client, now).await? {
+            Ok(pushed) => pushed,
+            Err(error) => {
+                return Err(self.refuse_on_page(error, Some(&client), origin, now).await);
+            }
+        };
+        // What stands beside the reference does not count (RFC 9126 section 4).
+        let parameters = pushed.as_deref().map_or(parameters, Parameters::new);
         let request = match AuthorizationRequest::read(&parameters, &client, &self.issuer, now) {
             Ok(request) => request,
             Err(AuthorizationRefusal::Page(error)) => {
@@ -118,8 +146,17 @@ impl Provider {
         match (decide(request, &client, session, policy_acr, now), session) {
             (AuthorizationDecision::SignIn(demand), _) => Ok(AuthorizationOutcome::SignIn(demand)),
             (AuthorizationDecision::IssueCode, Some(session)) => {
+                if client.kind() == ClientKind::Gitlab
+                    && let Err(problem) = gitlab::Person::of(session.account())
+                {
+                    let event = refused(now, problem.as_str(), Some(&client), origin)
+                        .account(&session.account().username)
+                        .connector(&session.record().connector);
+                    self.note(event).await;
+                    return Ok(AuthorizationOutcome::Page(PageError::Email(problem)));
+                }
                 let code = self.make_code(request, &client, session, now).await?;
-                let response = AuthorizationResponse::code(request, &code, &self.issuer);
+                let response = AuthorizationResponse::code(request, &code, self.told_to(&client));
                 Ok(AuthorizationOutcome::Respond(response))
             }
             (AuthorizationDecision::IssueCode, None) => {
@@ -136,10 +173,15 @@ impl Provider {
                     }
                     self.note(event).await;
                 }
-                let response = AuthorizationResponse::error(request, error, &self.issuer);
+                let response = AuthorizationResponse::error(request, error, self.told_to(&client));
                 Ok(AuthorizationOutcome::Respond(response))
             }
         }
+    }
+
+    /// The issuer, where the client's protocol has a place for it.
+    fn told_to(&self, client: &Client) -> Option<&Issuer> {
+        (client.kind() == ClientKind::Oidc).then_some(&self.issuer)
     }
 
     /// Asks the session's connector again where its last answer is too old: somebody who was
@@ -186,9 +228,13 @@ impl Provider {
         now: Timestamp,
     ) -> Result<AccountHint, ProviderError> {
         let keys = self.signing_keys(now).await?;
-        Ok(id_token::read_hint(hint, &keys, &self.issuer)
-            .filter(|read| read.audience.iter().any(|one| one == client.id()))
-            .map_or(AccountHint::Unreadable, |read| AccountHint::Account(read.account)))
+        let read = id_token::read_hint(hint, &keys, &self.issuer)
+            .filter(|read| read.audience.iter().any(|one| one == client.id()));
+        let account = match read {
+            Some(read) => self.account_of_hint(&read, client).await?,
+            None => None,
+        };
+        Ok(account.map_or(AccountHint::Unreadable, AccountHint::Account))
     }
 
     /// Of a request without a known client, which anybody can send in any number, only the log

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::{Provider, ProviderError};
+use crate::handoff::claim_rule::ClaimRule;
 use crate::handoff::client::{Client, ClientSettings};
 use crate::key_ring::{KeyRing, SealContext};
 use crate::secret::Secret;
@@ -19,6 +20,7 @@ pub(super) struct ClientDirectory {
     configured: BTreeMap<String, Arc<Client>>,
     /// Opened clients by id.
     stored: RwLock<BTreeMap<String, StoredClient>>,
+    rules: Vec<ClaimRule>,
 }
 
 struct StoredClient {
@@ -27,15 +29,16 @@ struct StoredClient {
 }
 
 impl ClientDirectory {
-    pub(super) fn new(clients: Vec<Client>) -> Result<Self, ProviderError> {
+    pub(super) fn new(clients: Vec<Client>, rules: Vec<ClaimRule>) -> Result<Self, ProviderError> {
         let mut configured = BTreeMap::new();
         for client in clients {
             let id = client.id().to_owned();
+            let client = with_rules(client, &rules);
             if configured.insert(id.clone(), Arc::new(client)).is_some() {
                 return Err(ProviderError::ClientTwice { id, places: "both in the configuration" });
             }
         }
-        Ok(Self { configured, stored: RwLock::default() })
+        Ok(Self { configured, stored: RwLock::default(), rules })
     }
 
     pub(super) const fn configured(&self) -> &BTreeMap<String, Arc<Client>> {
@@ -49,7 +52,7 @@ impl ClientDirectory {
         {
             return Ok(Arc::clone(&known.client));
         }
-        let client = Arc::new(open(&record, ring)?);
+        let client = Arc::new(with_rules(open(&record, ring)?, &self.rules));
         let entry = StoredClient { client: Arc::clone(&client), record };
         self.stored.write().insert(entry.record.id.clone(), entry);
         Ok(client)
@@ -105,6 +108,11 @@ impl Provider {
         }
         Ok(())
     }
+}
+
+fn with_rules(client: Client, rules: &[ClaimRule]) -> Client {
+    let own = rules.iter().filter(|rule| rule.client == client.id()).cloned().collect();
+    client.with_claim_rules(own)
 }
 
 /// Where a client's sealed secret belongs.

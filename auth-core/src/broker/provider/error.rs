@@ -38,6 +38,9 @@ pub enum ProviderError {
     /// A client's settings are wrong.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A logout token could not be made.
+    #[error("the logout token could not be signed: {0}")]
+    LogoutToken(String),
     /// A stored client cannot be read.
     #[error("stored client {id:?}: {problem}")]
     StoredClient {
@@ -66,6 +69,15 @@ pub enum ProviderError {
     /// Others changed the same thing again and again.
     #[error("{0} kept changing under this request")]
     Contention(&'static str),
+    /// Others hold every user name that the account could have at a client.
+    #[error(
+        "account {account:?}: other accounts hold every user name that it could have at the \
+         client; rename one of them"
+    )]
+    NoUsername {
+        /// Its own user name.
+        account: String,
+    },
     /// A connector that must be asked does not answer.
     #[error("the connector of the account does not answer")]
     ConnectorUnavailable,

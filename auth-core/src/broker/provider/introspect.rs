@@ -51,17 +51,17 @@ impl Provider {
         client: &Client,
         now: Timestamp,
     ) -> Result<Option<IntrospectionResponse>, ProviderError> {
-        Ok(match kind {
-            TokenTypeHint::AccessToken => self
-                .store
-                .access_token(hash)
-                .await?
-                .map(|status| of_access_token(&status, client, &self.issuer, now)),
-            TokenTypeHint::RefreshToken => self
-                .store
-                .refresh_token(hash)
-                .await?
-                .map(|status| of_refresh_token(&status, client, &self.issuer, now)),
-        })
+        match kind {
+            TokenTypeHint::AccessToken => {
+                let Some(status) = self.store.access_token(hash).await? else { return Ok(None) };
+                let subject = self.subject(client, status.account.id).await?;
+                Ok(Some(of_access_token(&status, &subject, client, &self.issuer, now)))
+            }
+            TokenTypeHint::RefreshToken => {
+                let Some(status) = self.store.refresh_token(hash).await? else { return Ok(None) };
+                let subject = self.subject(client, status.account.id).await?;
+                Ok(Some(of_refresh_token(&status, &subject, client, &self.issuer, now)))
+            }
+        }
     }
 }

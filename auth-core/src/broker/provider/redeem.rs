@@ -4,9 +4,10 @@ use super::token::{Answer, respond, session_event};
 use super::{Provider, ProviderError};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
-use crate::handoff::client::Client;
+use crate::handoff::client::{Client, ClientKind};
 use crate::handoff::client_session;
 use crate::handoff::code::{self, CodeRefusal, Redemption};
+use crate::handoff::gitlab;
 use crate::handoff::oauth_error::OAuthError;
 use crate::handoff::scope::Scope;
 use crate::handoff::token::TokenResponse;
@@ -15,6 +16,13 @@ use crate::store::{
     AccountRecord, CodeRecord, CodeRedemption, Revocation, RevocationScope, SessionId,
     SessionRecord,
 };
+
+/// A code that may be redeemed, with what it stands on.
+pub(super) struct JudgedCode {
+    pub(super) code: CodeRecord,
+    pub(super) browser: SessionRecord,
+    pub(super) account: AccountRecord,
+}
 
 impl Provider {
     pub(super) async fn redeem_code(
@@ -25,25 +33,35 @@ impl Provider {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenResponse, OAuthError> {
-        let found = self.store.code(presented.hash()).await.map_err(ProviderError::from)?;
-        let Some(code) = found else {
-            self.note(refused(client, "code_unknown", origin, now)).await;
-            return Err(OAuthError::invalid_grant());
-        };
-        let judged = match code::judge(&code, client, beside, now) {
-            Ok(()) => self.origin_of(&code, client, now).await?,
-            Err(refusal) => Err(refusal),
-        };
-        match judged {
-            Ok((browser, account)) => {
-                self.issue_session(client, &code, &browser, &account, origin, now).await
+        match self.judge_code(client, presented, beside, now).await? {
+            Ok(judged) => self.issue_session(client, &judged, origin, now).await,
+            Err(refusal) => {
+                self.refuse_code(client, refusal, origin, now).await?;
+                Err(OAuthError::invalid_grant())
             }
-            Err(refusal) => Err(self.refuse_code(client, refusal, origin, now).await),
         }
     }
 
+    /// Looks a presented code up and judges it and what it stands on.
+    pub(super) async fn judge_code(
+        &self,
+        client: &Client,
+        presented: &Token,
+        beside: Redemption<'_>,
+        now: Timestamp,
+    ) -> Result<Result<JudgedCode, CodeRefusal>, ProviderError> {
+        let Some(code) = self.store.code(presented.hash()).await? else {
+            return Ok(Err(CodeRefusal::Unknown));
+        };
+        if let Err(refusal) = code::judge(&code, client, beside, now) {
+            return Ok(Err(refusal));
+        }
+        let origin = self.origin_of(&code, client, now).await?;
+        Ok(origin.map(|(browser, account)| JudgedCode { code, browser, account }))
+    }
+
     /// What the code stands on: the browser session and the account.
-    async fn origin_of(
+    pub(super) async fn origin_of(
         &self,
         code: &CodeRecord,
         client: &Client,
@@ -54,19 +72,26 @@ impl Provider {
         let (Some(browser), Some(account)) = (browser, account) else {
             return Ok(Err(CodeRefusal::SessionEnded));
         };
-        let judged = code::judge_origin(&browser, &account, client, now);
+        let judged =
+            code::judge_origin(&browser, &account, client, now).and_then(|()| {
+                match client.kind() {
+                    ClientKind::Gitlab => {
+                        gitlab::Person::of(&account).map(drop).map_err(Into::into)
+                    }
+                    _ => Ok(()),
+                }
+            });
         Ok(judged.map(|()| (browser, account)))
     }
 
-    async fn issue_session(
+    pub(super) async fn issue_session(
         &self,
         client: &Client,
-        code: &CodeRecord,
-        browser: &SessionRecord,
-        account: &AccountRecord,
+        judged: &JudgedCode,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenResponse, OAuthError> {
+        let JudgedCode { code, browser, account } = judged;
         let id = self.new_session_id(now);
         let lengths = &self.session_lengths;
         let session = client_session::open(id, browser, code, client, lengths, now);
@@ -79,6 +104,7 @@ impl Provider {
             session: &session,
             scope: &scope,
             nonce: code.nonce.as_deref(),
+            refreshed: false,
             tokens: &tokens,
         };
         let id_token = self.sign_id_token(&answer, now).await?;
@@ -92,30 +118,28 @@ impl Provider {
         let refusal = match written {
             CodeRedemption::Redeemed => {
                 event.log();
-                return Ok(respond(tokens, id_token, scope, now));
+                return Ok(respond(client, tokens, id_token, scope, now));
             }
             CodeRedemption::AlreadyRedeemed(session) => CodeRefusal::Replayed(session),
             CodeRedemption::Refused => CodeRefusal::SessionEnded,
         };
-        Err(self.refuse_code(client, refusal, origin, now).await)
+        self.refuse_code(client, refusal, origin, now).await?;
+        Err(OAuthError::invalid_grant())
     }
 
     /// Refuses, and ends the session of a replayed code (RFC 6749 section 4.1.2).
-    async fn refuse_code(
+    pub(super) async fn refuse_code(
         &self,
         client: &Client,
         refusal: CodeRefusal,
         origin: &Origin,
         now: Timestamp,
-    ) -> OAuthError {
+    ) -> Result<(), ProviderError> {
         let CodeRefusal::Replayed(session) = refusal else {
             self.note(refused(client, refusal.as_str(), origin, now)).await;
-            return OAuthError::invalid_grant();
+            return Ok(());
         };
-        match self.end_replayed(client, session, refusal, origin, now).await {
-            Ok(()) => OAuthError::invalid_grant(),
-            Err(error) => error.into(),
-        }
+        self.end_replayed(client, session, refusal, origin, now).await
     }
 
     async fn end_replayed(

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::handoff::client::Client;
 use crate::handoff::client_session;
 use crate::handoff::oauth_error::OAuthError;
-use crate::handoff::refresh::{RefreshDecision, decide};
+use crate::handoff::refresh::{RefreshDecision, RefreshRefusal, decide};
 use crate::handoff::scope::Scope;
 use crate::handoff::token::{TokenResponse, refreshed_scope};
 use crate::secret::{Token, TokenHash};
@@ -51,6 +51,13 @@ impl Provider {
             };
             let account = self.recheck(client, &status, origin, now).await?;
             let account = account.as_ref().unwrap_or(&status.account);
+            if !client.allows_groups(&account.groups) {
+                let event = refused(client, RefreshRefusal::Groups.as_str(), origin, now)
+                    .account(&account.username)
+                    .with("session", status.session.id.to_string());
+                self.note(event).await;
+                return Err(OAuthError::invalid_grant());
+            }
             let attempt = Attempt { client, status: &status, account, hash, first_use };
             if let Some(response) =
                 self.rotate_refresh_token(attempt, asked.clone(), origin, now).await?
@@ -100,8 +107,15 @@ impl Provider {
         let scope = refreshed_scope(granted, asked)?;
         let random = self.random.as_ref();
         let tokens = client_session::issue_tokens(session, &scope, client, Some(hash), random, now);
-        let answer =
-            Answer { client, account, session, scope: &scope, nonce: None, tokens: &tokens };
+        let answer = Answer {
+            client,
+            account,
+            session,
+            scope: &scope,
+            nonce: None,
+            refreshed: true,
+            tokens: &tokens,
+        };
         let id_token = self.sign_id_token(&answer, now).await?;
         let name = "token.refresh_sibling";
         let audit = if first_use {
@@ -122,7 +136,7 @@ impl Provider {
             return Ok(None);
         }
         audit.iter().for_each(AuditRecord::log);
-        Ok(Some(respond(tokens, id_token, scope, now)))
+        Ok(Some(respond(client, tokens, id_token, scope, now)))
     }
 
     async fn end_family(

@@ -2,8 +2,10 @@
 
 mod clients;
 mod code_flow;
+mod grants;
 mod keys;
 mod refresh;
+mod sessions;
 mod tokens;
 
 use std::sync::Arc;
@@ -22,13 +24,15 @@ use crate::handoff::authorization::AuthorizationResponse;
 use crate::handoff::client::{ClientSettings, SessionKind};
 use crate::handoff::oauth_error::OAuthError;
 use crate::handoff::signing_key::SigningAlgorithm;
+use crate::key_ring::HASH_KEY_NAME;
 use crate::random::SystemRandom;
 use crate::secret::{Secret, TokenHash};
 use crate::session::Session;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    AccountRecord, AccountStore as _, AuditQuery, AuditStore as _, LoginCompletion, LoginRecord,
-    LoginStore as _, NewAccount, Revocation, RevocationScope, SessionRecord, SessionStore as _,
+    AccountRecord, AccountStore as _, AuditQuery, AuditStore as _, KeyStore as _, LoginCompletion,
+    LoginRecord, LoginStore as _, NewAccount, Revocation, RevocationScope, SessionRecord,
+    SessionStore as _,
 };
 
 const REDIRECT: &str = "https://chat.example.com/cb";
@@ -107,23 +111,39 @@ fn provider_over(
     clock: &Arc<ManualClock>,
     ring: &Arc<KeyRing>,
 ) -> Provider {
+    provider_of(store, clock, ring, configured())
+}
+
+fn provider_of(
+    store: &Arc<MemoryStore>,
+    clock: &Arc<ManualClock>,
+    ring: &Arc<KeyRing>,
+    clients: Vec<Client>,
+) -> Provider {
     let issuer = Url::parse("https://sso.example.com").unwrap();
     Provider::new(
         Arc::clone(store) as _,
         Arc::clone(clock) as _,
         Arc::new(SystemRandom::new()),
         Arc::clone(ring),
-        ProviderSettings::new(issuer, configured()),
+        ProviderSettings::new(issuer, clients),
     )
     .unwrap()
 }
 
 impl World {
     async fn new() -> Self {
+        Self::with(configured()).await
+    }
+
+    async fn with(clients: Vec<Client>) -> Self {
         let store = Arc::new(MemoryStore::new());
         let clock = Arc::new(ManualClock(AtomicI64::new(1_764_000_000_500)));
         let ring = Arc::new(KeyRing::generate(&SystemRandom::new(), clock.now()));
-        let provider = provider_over(&store, &clock, &ring);
+        let random = SystemRandom::new();
+        let hash_key = HashKey::generate(&random).seal(&ring, &random);
+        store.set_named_value(HASH_KEY_NAME, &hash_key).await.unwrap();
+        let provider = provider_of(&store, &clock, &ring, clients);
         provider.start().await.unwrap();
         let new = NewAccount {
             account: crate::handoff::claims::tests::account(),

@@ -27,6 +27,8 @@ impl Provider {
         if !scope.contains(scope::OPENID) {
             return Err(OAuthError::insufficient_scope("the scope openid was not granted"));
         }
-        Ok(claims::userinfo(&status.account, &client, &scope))
+        let more = self.store.claims(status.account.id).await.map_err(ProviderError::from)?;
+        let subject = self.subject(&client, status.account.id).await?;
+        Ok(claims::userinfo(&status.account, &subject, &more, &client, &scope))
     }
 }

@@ -10,12 +10,14 @@ use super::entry::Entry;
 use crate::clock::Timestamp;
 use crate::connector::Refusal;
 
-/// The attributes that [`AccountState::of`] reads; operational ones come only when named.
-pub(super) const ATTRIBUTES: [&str; 7] = [
+/// The attributes that this module reads; operational ones come only when named.
+pub(super) const ATTRIBUTES: [&str; 9] = [
     "accountExpires",
+    "krbLastPwdChange",
     "msDS-User-Account-Control-Computed",
     "nsAccountLock",
     "pwdAccountLockedTime",
+    "pwdChangedTime",
     "pwdLastSet",
     "pwdReset",
     "userAccountControl",
@@ -66,6 +68,16 @@ impl AccountState {
             Self::Usable
         }
     }
+}
+
+/// What the directory says of the last change of the password, as it says it: to be compared, not
+/// to be understood. Active Directory, a password policy (draft-behera-ldap-password-policy
+/// section 5.3.2), FreeIPA.
+pub(super) fn changed_password_at(entry: &Entry) -> Option<String> {
+    ["pwdLastSet", "pwdChangedTime", "krbLastPwdChange"]
+        .into_iter()
+        .find_map(|name| entry.text(name).ok().flatten())
+        .map(str::to_owned)
 }
 
 /// A FILETIME of `accountExpires`; `None` for never (0 and the largest number).

@@ -28,12 +28,15 @@ pub(super) fn certificate_facts(der: &[u8], now: Timestamp) -> String {
         },
     );
     let end = Timestamp::from_seconds(certificate.validity().not_after.timestamp());
-    let days = end.since(now).as_secs() / 86_400;
+    let validity = if end <= now {
+        format!("expired at {}", end.rfc3339())
+    } else {
+        format!("valid until {} ({} days)", end.rfc3339(), end.since(now).as_secs() / 86_400)
+    };
     format!(
-        ", subject {}, issuer {}, names {names}, valid until {} ({days} days), SHA-256 {pin}",
+        ", subject {}, issuer {}, names {names}, {validity}, SHA-256 {pin}",
         certificate.subject(),
-        certificate.issuer(),
-        end.rfc3339()
+        certificate.issuer()
     )
 }
 

@@ -4,17 +4,21 @@
 //! client crate keeps a hung one open, and its parser may end by a panic on a malformed message,
 //! which is caught here and becomes a failure.
 
+pub(super) mod content_sync;
+
 use std::future::Future;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use hickory_resolver::TokioResolver;
 use ldap3::controls::{ControlType, PagedResults, RawControl};
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, SearchOptions, StdStream};
 use rustls::ClientConfig;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use url::Url;
@@ -23,6 +27,10 @@ use super::bind_result::{BindAnswer, PASSWORD_POLICY};
 use super::decode::{SearchMessage, bind_answer, search_message};
 use super::failure::{Failure, FailureKind};
 use super::search::{SearchAnswer, SearchRequest};
+pub(super) use content_sync::RefreshAnswer;
+
+/// Active Directory's control for deleted objects (MS-ADTS 3.1.1.3.4.1.14).
+pub(super) const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 
 /// What a connection is opened with.
 #[derive(Clone, Debug)]
@@ -33,6 +41,8 @@ pub(super) struct Endpoint {
     pub(super) tls: Option<Arc<ClientConfig>>,
     /// Whether to upgrade an `ldap://` connection.
     pub(super) starttls: bool,
+    /// Resolves the host; `None`: the system does.
+    pub(super) resolver: Option<TokioResolver>,
     /// For TCP and TLS together.
     pub(super) connect_timeout: Duration,
     /// For each request.
@@ -54,11 +64,24 @@ impl Endpoint {
         format!("{host}:{}", self.url.port().unwrap_or(default))
     }
 
+    /// The addresses of the host.
+    pub(super) async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let Some(resolver) = &self.resolver else {
+            return Ok(lookup_host(self.address()).await?.collect());
+        };
+        let host = self.url.host_str().unwrap_or_default();
+        let found = resolver.lookup_ip(host).await.map_err(std::io::Error::other)?;
+        let port = self.url.port().unwrap_or_default();
+        Ok(found.iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+
     /// Opens a TCP connection.
     pub(super) async fn connect(&self) -> Result<TcpStream, Failure> {
-        let stream = TcpStream::connect(self.address()).await.map_err(|error| {
+        let failed = |error: std::io::Error| {
             Failure::new(FailureKind::Unavailable, format!("cannot connect: {error}"))
-        })?;
+        };
+        let addresses = self.resolve().await.map_err(failed)?;
+        let stream = TcpStream::connect(addresses.as_slice()).await.map_err(failed)?;
         // Requests are small and answered at once: nothing is gained by collecting them.
         let _ = stream.set_nodelay(true);
         Ok(stream)
@@ -100,11 +123,6 @@ impl Connection {
         self.driver.is_finished()
     }
 
-    /// The server's certificate, DER, when TLS is used.
-    pub(super) async fn peer_certificate(&mut self) -> Option<Vec<u8>> {
-        timeout(self.operation_timeout, self.ldap.get_peer_certificate()).await.ok()?.ok()?
-    }
-
     /// Simple bind (RFC 4513 section 5.1) with the password policy request control.
     pub(super) async fn bind(&mut self, dn: &str, password: &str) -> Result<BindAnswer, Failure> {
         // The rule stands in `bind`; a server would call such a bind a success.
@@ -126,8 +144,7 @@ impl Connection {
         &mut self,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, Failure> {
-        let ldap = self.ldap.clone();
-        self.run_search(ldap, request).await
+        self.run_search(Vec::new(), request).await
     }
 
     /// One page (RFC 2696) from `cookie` on. A server without paging answers with everything and
@@ -138,16 +155,22 @@ impl Connection {
         size: u32,
         cookie: Vec<u8>,
     ) -> Result<SearchAnswer, Failure> {
-        let mut ldap = self.ldap.clone();
-        ldap.with_controls(PagedResults { size: i32::try_from(size).unwrap_or(i32::MAX), cookie });
-        self.run_search(ldap, request).await
+        let paging = PagedResults { size: i32::try_from(size).unwrap_or(i32::MAX), cookie };
+        self.run_search(vec![paging.into()], request).await
     }
 
     async fn run_search(
         &mut self,
-        mut ldap: Ldap,
+        mut controls: Vec<RawControl>,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, Failure> {
+        if request.deleted {
+            controls.push(RawControl { ctype: SHOW_DELETED.to_owned(), crit: true, val: None });
+        }
+        let mut ldap = self.ldap.clone();
+        if !controls.is_empty() {
+            ldap.with_controls(controls);
+        }
         let seconds = i32::try_from(self.operation_timeout.as_secs().max(1)).unwrap_or(i32::MAX);
         let options = SearchOptions::new().timelimit(seconds).sizelimit(request.size_limit);
         ldap.with_search_options(options);
@@ -177,6 +200,7 @@ impl Connection {
                 .filter(|control| control.1.val.is_some());
             if let Some(control) = paging {
                 answer.cookie = control.1.parse::<PagedResults>().cookie;
+                answer.paged = true;
             }
             Ok((answer, malformed))
         };
@@ -258,6 +282,10 @@ fn io_failure(error: &std::io::Error) -> Failure {
             | std::io::ErrorKind::BrokenPipe
     ) {
         Failure::closed(format!("the server closed the connection: {error}"))
+    } else if error.to_string() == "bytes remaining on stream" {
+        Failure::closed("the server closed the connection in the middle of a message")
+    } else if error.to_string() == "decoding error" {
+        malformed_answer()
     } else {
         Failure::new(FailureKind::Unavailable, error.to_string())
     }

@@ -1,18 +1,22 @@
 //! Step by step through a directory, for an administrator: what works, what does not, and what to do.
 
-use serde::Serialize;
-use tokio::net::lookup_host;
+mod lockout;
+mod repair;
 
+use serde::Serialize;
+
+use super::account_state::AccountState;
 use super::bind::Depth;
 use super::certificate::certificate_facts;
 use super::client::Connection;
 use super::directory::Directory;
 use super::entry::Entry;
-use super::failure::{Failure, FailureKind};
 use super::person::Person;
 use super::search::SearchRequest;
 use super::server::Server;
+use super::tls;
 use crate::clock::Timestamp;
+use crate::connector::ConnectorError;
 use crate::secret::Secret;
 
 const SAMPLES: usize = 3;
@@ -21,7 +25,8 @@ const COUNT_LIMIT: usize = 10_000;
 /// One step and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiagnosisStep {
-    /// `resolve`, `connect`, `tls`, `bind`, `base_dn`, `filter`, `sample`, `groups` or `login`.
+    /// `resolve`, `connect`, `tls`, `bind`, `base_dn`, `filter`, `sample`, `groups`, `lockout`,
+    /// `user` or `login`.
     pub step: &'static str,
     /// Whether it worked.
     pub ok: bool,
@@ -31,33 +36,60 @@ pub struct DiagnosisStep {
     pub repair: Option<String>,
 }
 
-/// Somebody whose login is tried as the last step.
+/// Somebody who is looked up as the last step.
 #[derive(Debug)]
 pub struct DiagnoseUser {
     /// What the person types.
     pub name: String,
-    /// The password.
-    pub password: Secret,
+    /// With a password the login is tried too.
+    pub password: Option<Secret>,
+}
+
+/// What is asked beside the connection itself.
+#[derive(Debug, Default)]
+pub struct DiagnosisRequest {
+    /// Somebody to look up.
+    pub user: Option<DiagnoseUser>,
+    /// After how many wrong passwords in a row the broker itself stops asking the directory; it
+    /// has to be fewer than lock the account there.
+    pub failures_per_account: Option<u32>,
 }
 
 /// Goes through all steps.
 pub(super) async fn diagnose(
     directory: &Directory,
-    user: Option<DiagnoseUser>,
+    request: DiagnosisRequest,
     now: Timestamp,
 ) -> Vec<DiagnosisStep> {
     let mut steps = Steps(Vec::new());
+    let servers = match directory.servers().await {
+        Ok(servers) => servers,
+        Err(failure) => {
+            steps.bad(
+                "resolve",
+                failure.message,
+                "check servers, the SRV records of the domain and this machine's DNS",
+            );
+            return steps.0;
+        }
+    };
     let mut usable = None;
-    for server in directory.servers() {
-        if steps.reach(server, now).await && usable.is_none() {
+    for server in servers {
+        if steps.reach(directory, &server, now).await && usable.is_none() {
             usable = Some(server);
         }
     }
-    if let Some(server) = usable {
-        steps.read(directory, server).await;
+    let Some(server) = usable else { return steps.0 };
+    if steps.read(directory, &server).await {
+        steps.lockout(directory, &server, request.failures_per_account).await;
     }
-    if let Some(user) = user.filter(|_| usable.is_some()) {
-        steps.login(directory, &user, now).await;
+    if let Some(user) = request.user {
+        if steps.0.iter().any(|step| step.step == "base_dn" && step.ok) {
+            steps.look_up(directory, &server, &user.name, now).await;
+        }
+        if let Some(password) = &user.password {
+            steps.login(directory, &user.name, password, now).await;
+        }
     }
     steps.0
 }
@@ -74,12 +106,24 @@ impl Steps {
     }
 
     /// `resolve`, `connect` and `tls` of one server.
-    async fn reach(&mut self, server: &Server, now: Timestamp) -> bool {
-        let endpoint = server.endpoint();
+    async fn reach(&mut self, directory: &Directory, server: &Server, now: Timestamp) -> bool {
+        let mut endpoint = server.endpoint().clone();
+        let mut seen = None;
+        if endpoint.tls.is_some() {
+            // So that a certificate that is not accepted can be described.
+            match tls::noting_client_config(directory.settings()) {
+                Ok((config, noted)) => (endpoint.tls, seen) = (Some(config), Some(noted)),
+                Err(error) => {
+                    self.bad("tls", error.to_string(), "mend that setting");
+                    return false;
+                }
+            }
+        }
+        let endpoint = &endpoint;
         let address = endpoint.address();
-        match tokio::time::timeout(endpoint.connect_timeout, lookup_host(&address)).await {
+        match tokio::time::timeout(endpoint.connect_timeout, endpoint.resolve()).await {
             Ok(Ok(found)) => {
-                let mut found: Vec<String> = found.map(|a| a.ip().to_string()).collect();
+                let mut found: Vec<String> = found.iter().map(|a| a.ip().to_string()).collect();
                 found.dedup();
                 self.good("resolve", format!("{address}: {}", found.join(", ")));
             }
@@ -124,54 +168,58 @@ impl Steps {
                 self.good("tls", format!("{address}: none; allowed on loopback only"));
                 true
             }
-            Ok(mut connection) => {
-                let facts = connection.peer_certificate().await;
-                let facts = facts.map_or_else(String::new, |der| certificate_facts(&der, now));
+            Ok(_) => {
+                let facts = facts_of(seen.as_deref(), now);
                 self.good("tls", format!("{address}: verified{facts}"));
                 true
             }
             Err(failure) => {
-                self.bad("tls", format!("{address}: {}", failure.message), tls_repair(&failure));
+                let facts = facts_of(seen.as_deref(), now);
+                let detail = format!("{address}: {}{facts}", failure.message);
+                self.bad("tls", detail, repair::tls_repair(&failure));
                 false
             }
         }
     }
 
-    /// `bind`, `base_dn`, `filter`, `sample` and `groups`.
-    async fn read(&mut self, directory: &Directory, server: &Server) {
+    /// `bind`, `base_dn`, `filter`, `sample` and `groups`; whether people can be read.
+    async fn read(&mut self, directory: &Directory, server: &Server) -> bool {
         let settings = directory.settings();
         let account = settings.bind_dn.as_deref().unwrap_or("anonymous");
         match server.open_service().await {
             Ok(_) => self.good("bind", account.to_owned()),
             Err(failure) => {
-                return self.bad(
+                self.bad(
                     "bind",
                     failure.message,
                     "check bind_dn and bind_password, and that the account is not locked",
                 );
+                return false;
             }
         }
         match directory.base_is_readable(server).await {
             Ok(()) => self.good("base_dn", settings.base_dn.clone()),
             Err(failure) => {
-                return self.bad(
+                self.bad(
                     "base_dn",
                     failure.message,
                     "check base_dn, and that the service account may read it",
                 );
+                return false;
             }
         }
-        let Some(samples) = self.count(directory, server).await else { return };
+        let Some(samples) = self.count(directory, server).await else { return false };
         let mut profiles = Vec::new();
         for entry in &samples {
             match Person::from_entry(entry, &settings.attributes) {
                 Ok(person) => profiles.push((entry, person)),
                 Err(error) => {
-                    return self.bad(
+                    self.bad(
                         "sample",
                         error.to_string(),
                         "check the attributes table, and that the service account may read them",
                     );
+                    return false;
                 }
             }
         }
@@ -194,6 +242,7 @@ impl Steps {
                 ),
             }
         }
+        true
     }
 
     /// Counts who matches `user_filter` and keeps the first entries.
@@ -205,6 +254,7 @@ impl Steps {
             filter: super::filter::all_of(&[settings.user_filter.as_str()]),
             attributes: settings.entry_attributes(),
             size_limit: 0,
+            deleted: false,
         };
         let (mut count, mut samples) = (0, Vec::new());
         let answer = server
@@ -242,15 +292,67 @@ impl Steps {
         }
     }
 
-    async fn login(&mut self, directory: &Directory, user: &DiagnoseUser, now: Timestamp) {
-        match directory.authenticate(&user.name, &user.password, now).await {
+    /// Finds somebody by what they would type, without a password.
+    async fn look_up(
+        &mut self,
+        directory: &Directory,
+        server: &Server,
+        name: &str,
+        now: Timestamp,
+    ) {
+        let settings = directory.settings();
+        let found = match directory.look_up(server, name).await {
+            Ok(Ok(entry)) => entry,
+            Ok(Err((reason, detail))) => {
+                let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
+                let detail = format!("{name}: {}{detail}", reason.as_str());
+                return self.bad("user", detail, repair::login_repair(reason.as_str()));
+            }
+            Err(failure) => {
+                return self.bad("user", failure.message, "see the detail");
+            }
+        };
+        let mut person = match Person::from_entry(&found, &settings.attributes) {
+            Ok(person) => person,
+            Err(error) => {
+                let repair = repair::login_repair(error.reason.as_str());
+                return self.bad("user", error.to_string(), repair);
+            }
+        };
+        let state = match AccountState::of(&found, now) {
+            AccountState::Usable => "may sign in",
+            AccountState::Gone(reason) | AccountState::NoLogin(reason) => reason.as_str(),
+        };
+        if let Err(failure) = directory.complete_profile(server, &found, &mut person.profile).await
+        {
+            return self.bad("user", failure.message, "check the groups table");
+        }
+        self.good(
+            "user",
+            format!(
+                "{name} is {}; state: {state}; groups {:?}, roles {:?}, claims {:?}",
+                describe(&found, &person),
+                person.profile.groups,
+                person.profile.roles,
+                person.profile.claims.keys().collect::<Vec<_>>()
+            ),
+        );
+    }
+
+    async fn login(
+        &mut self,
+        directory: &Directory,
+        name: &str,
+        password: &Secret,
+        now: Timestamp,
+    ) {
+        match directory.authenticate(name, password, now).await {
             Ok(identity) => {
                 let profile = identity.profile();
                 self.good(
                     "login",
                     format!(
-                        "{} is {} (id {}), groups {:?}, roles {:?}",
-                        user.name,
+                        "{name} is {} (id {}), groups {:?}, roles {:?}",
                         profile.username,
                         identity.subject(),
                         profile.groups,
@@ -260,15 +362,20 @@ impl Steps {
             }
             Err(error) => {
                 let detail = match &error {
-                    crate::connector::ConnectorError::Refused { detail: Some(detail), .. } => {
+                    ConnectorError::Refused { detail: Some(detail), .. } => {
                         format!("{error} ({detail})")
                     }
                     _ => error.to_string(),
                 };
-                self.bad("login", detail, login_repair(error.reason()));
+                self.bad("login", detail, repair::login_repair(error.reason()));
             }
         }
     }
+}
+
+fn facts_of(seen: Option<&tls::SeenCertificate>, now: Timestamp) -> String {
+    seen.and_then(tls::SeenCertificate::der)
+        .map_or_else(String::new, |der| certificate_facts(&der, now))
 }
 
 fn describe(entry: &Entry, person: &Person) -> String {
@@ -288,41 +395,4 @@ fn describe(entry: &Entry, person: &Person) -> String {
         shown(&profile.first_name),
         shown(&profile.last_name)
     )
-}
-
-fn tls_repair(failure: &Failure) -> &'static str {
-    match failure.kind {
-        FailureKind::Tls if failure.message.contains("UnknownIssuer") => {
-            "name the directory's certificate authority in ca_file, or pin the certificate"
-        }
-        FailureKind::Tls if failure.message.contains("NotValidForName") => {
-            "the certificate is for other names: use one of them in servers, or renew it with this name"
-        }
-        FailureKind::Tls if failure.message.contains("Expired") => "renew the server's certificate",
-        FailureKind::Tls if failure.message.contains("StartTLS") => {
-            "set up TLS at the server, or use ldaps://"
-        }
-        FailureKind::Tls => "compare the certificate with ca_file or pinned_certificate_sha256",
-        _ => "check that this port speaks TLS: ldaps:// is usually 636, StartTLS 389",
-    }
-}
-
-fn login_repair(reason: &str) -> &'static str {
-    match reason {
-        "unknown_user" => {
-            "check login_attributes and user_filter; the person may be below another base_dn"
-        }
-        "ambiguous_user" => "make the login attributes unique, or use fewer of them",
-        "wrong_password" => "the directory refused the password",
-        "account_locked" => "unlock the account in the directory",
-        "account_disabled" | "account_expired" => "enable the account in the directory",
-        "password_expired" | "password_must_change" => {
-            "the person has to change the password in the directory first"
-        }
-        "missing_id" | "missing_attribute" => {
-            "check the attributes table and the rights of the service account"
-        }
-        "empty_password" | "malformed_input" => "give a name and a password",
-        _ => "see the detail",
-    }
 }

@@ -1,5 +1,8 @@
 //! The shell of the connector: asks the servers in order, and puts the rules' answers together.
 
+pub(super) mod ids;
+pub(super) mod servers;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -9,7 +12,6 @@ use tokio::time::timeout;
 use super::account_state::AccountState;
 use super::bind::{self, Depth, LoginPlan};
 use super::bind_result::BindOutcome;
-use super::client::Endpoint;
 use super::entry::Entry;
 use super::failure::{Failure, FailureKind};
 use super::group_search::{complete_ranges, groups_of};
@@ -23,11 +25,12 @@ use crate::clock::Timestamp;
 use crate::connector::{ConnectorError, Profile, Refusal, VerifiedIdentity};
 use crate::random::Random;
 use crate::secret::Secret;
+use servers::Servers;
 
 /// A directory with its servers.
 pub(super) struct Directory {
     settings: LdapSettings,
-    servers: Vec<Server>,
+    servers: Servers,
     random: Arc<dyn Random>,
     /// What a person's entry is read for.
     pub(super) attributes: Vec<String>,
@@ -56,20 +59,7 @@ impl Directory {
             .clone()
             .zip(settings.bind_password.take())
             .map(|(dn, password)| Arc::new(ServiceAccount { dn, password }));
-        let servers = settings
-            .servers
-            .iter()
-            .map(|url| {
-                let endpoint = Endpoint {
-                    url: url.clone(),
-                    tls: tls.clone(),
-                    starttls: settings.starttls,
-                    connect_timeout: settings.connect_timeout,
-                    operation_timeout: settings.operation_timeout,
-                };
-                Server::new(endpoint, account.clone(), settings.pool_size)
-            })
-            .collect();
+        let servers = Servers::new(&settings, tls, account)?;
         let attributes = settings.entry_attributes();
         Ok(Self { settings, servers, random, attributes })
     }
@@ -78,12 +68,13 @@ impl Directory {
         &self.settings
     }
 
-    pub(super) fn servers(&self) -> &[Server] {
-        &self.servers
+    /// The servers in the order in which they are asked now.
+    pub(super) async fn servers(&self) -> Result<Vec<Arc<Server>>, Failure> {
+        self.servers.current(self.random.as_ref()).await
     }
 
     pub(super) fn pool_status(&self) -> Vec<ServerStatus> {
-        self.servers.iter().map(Server::status).collect()
+        self.servers.known().iter().map(|server| server.status()).collect()
     }
 
     pub(super) async fn authenticate(
@@ -95,14 +86,24 @@ impl Directory {
         let plan = bind::plan(&self.settings, username, password.expose())
             .map_err(ConnectorError::refused)?;
         let person = self
-            .on_some_server(|server| self.authenticate_on(server, &plan, password, now))
+            .on_some_server(|server| {
+                let plan = &plan;
+                async move { self.authenticate_on(&server, plan, password, now).await }
+            })
             .await?;
-        Ok(VerifiedIdentity::new(&self.settings.id, person.subject, person.profile, &["pwd"], now))
+        let Person { subject, profile, password_changed_at, .. } = person;
+        Ok(VerifiedIdentity::new(&self.settings.id, subject, profile, &["pwd"], now)
+            .with_password_changed_at(password_changed_at))
+    }
+
+    /// Notes that a server failed while it was read.
+    pub(super) fn mark_down(&self, server: &Server) {
+        server.mark_down(self.random.as_ref());
     }
 
     pub(super) async fn health(&self) -> Result<(), ConnectorError> {
-        self.on_some_server(|server| async {
-            self.base_is_readable(server).await?;
+        self.on_some_server(|server| async move {
+            self.base_is_readable(&server).await?;
             Ok(Verdict::Answer(()))
         })
         .await
@@ -129,6 +130,7 @@ impl Directory {
     ) -> Result<(), Failure> {
         profile.groups = groups_of(server, &self.settings, entry).await?;
         profile.roles = self.roles_of(server, entry).await?;
+        super::group_map::apply(&self.settings.group_map, profile);
         Ok(())
     }
 
@@ -181,7 +183,42 @@ impl Directory {
         Ok(Verdict::Answer(person))
     }
 
-    async fn find(&self, server: &Server, plan: &LoginPlan) -> Result<Found, Failure> {
+    /// The entry of what somebody types, without a password; or why there is none.
+    pub(super) async fn look_up(
+        &self,
+        server: &Server,
+        username: &str,
+    ) -> Result<Result<Entry, (Refusal, Option<String>)>, Failure> {
+        let plan = match bind::plan(&self.settings, username, "any password") {
+            Ok(plan) => plan,
+            Err(reason) => return Ok(Err((reason, None))),
+        };
+        Ok(match self.find(server, &plan).await? {
+            Found::One(mut entry) => {
+                complete_ranges(server, &mut entry).await?;
+                Ok(*entry)
+            }
+            Found::None(references) => {
+                let detail = (!references.is_empty()).then(|| references.join(", "));
+                Err((Refusal::UnknownUser, detail))
+            }
+            Found::Several(dns) => Err((Refusal::AmbiguousUser, Some(dns.join(" and ")))),
+        })
+    }
+
+    /// The suffix of the server that `base` lies in.
+    pub(super) async fn naming_context(
+        &self,
+        server: &Server,
+        base: &str,
+    ) -> Result<String, Failure> {
+        let request = self.request("", Scope::Base, "(objectClass=*)", &["namingContexts"]);
+        let found = server.search(&request).await?.complete("reading the root entry")?;
+        let contexts = found.first().map(|root| root.texts("namingContexts")).unwrap_or_default();
+        Ok(dn::longest_suffix(&contexts, base).to_owned())
+    }
+
+    pub(super) async fn find(&self, server: &Server, plan: &LoginPlan) -> Result<Found, Failure> {
         let scope = plan.depth.scope(&self.settings);
         let mut request = SearchRequest {
             attributes: self.attributes.clone(),
@@ -234,6 +271,7 @@ impl Directory {
             filter: filter::all_of(&[filter]),
             attributes: attributes.iter().map(|&name| name.to_owned()).collect(),
             size_limit: 0,
+            deleted: false,
         }
     }
 
@@ -256,15 +294,27 @@ impl Directory {
     }
 
     /// Asks the servers in order, those that failed lately last, within the total time.
-    pub(super) async fn on_some_server<'a, T, F>(
-        &'a self,
-        ask: impl Fn(&'a Server) -> F,
+    pub(super) async fn on_some_server<T, F>(
+        &self,
+        ask: impl Fn(Arc<Server>) -> F,
+    ) -> Result<T, ConnectorError>
+    where
+        F: Future<Output = Judged<T>>,
+    {
+        self.on_some_server_but_first(None, ask).await
+    }
+
+    /// The same, but of those that did not fail lately the one with the URL `first` comes first.
+    pub(super) async fn on_some_server_but_first<T, F>(
+        &self,
+        first: Option<&str>,
+        ask: impl Fn(Arc<Server>) -> F,
     ) -> Result<T, ConnectorError>
     where
         F: Future<Output = Judged<T>>,
     {
         let limit = self.settings.total_timeout;
-        match timeout(limit, self.ask_in_order(ask)).await {
+        match timeout(limit, self.ask_in_order(first, ask)).await {
             Ok(Ok(Verdict::Answer(answer))) => Ok(answer),
             Ok(Ok(Verdict::Refused(refusal))) => Err(refusal),
             Ok(Err(failure)) => {
@@ -281,15 +331,20 @@ impl Directory {
         }
     }
 
-    async fn ask_in_order<'a, T, F>(&'a self, ask: impl Fn(&'a Server) -> F) -> Judged<T>
+    async fn ask_in_order<T, F>(
+        &self,
+        first: Option<&str>,
+        ask: impl Fn(Arc<Server>) -> F,
+    ) -> Judged<T>
     where
         F: Future<Output = Judged<T>>,
     {
-        let (down, up): (Vec<&Server>, Vec<&Server>) =
-            self.servers.iter().partition(|server| server.is_down());
+        let (down, mut up): (Vec<Arc<Server>>, Vec<Arc<Server>>) =
+            self.servers().await?.into_iter().partition(|server| server.is_down());
+        up.sort_by_key(|server| first.is_some_and(|first| first != server.url()));
         let mut failures: Vec<Failure> = Vec::new();
         for server in up.into_iter().chain(down) {
-            match ask(server).await {
+            match ask(Arc::clone(&server)).await {
                 Ok(verdict) => {
                     server.mark_up();
                     return Ok(verdict);
@@ -309,7 +364,7 @@ impl Directory {
     }
 }
 
-enum Found {
+pub(super) enum Found {
     None(Vec<String>),
     One(Box<Entry>),
     Several(Vec<String>),

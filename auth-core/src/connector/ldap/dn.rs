@@ -2,6 +2,11 @@
 
 use std::fmt::Write as _;
 
+use crate::secret::sha256;
+
+/// Stands for a DN (or a member's name) in a large map: 128 bits of its SHA-256.
+pub(super) type Fingerprint = [u8; 16];
+
 /// Escapes a value for use in an RDN (RFC 4514 section 2.4).
 pub(super) fn escape_value(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
@@ -30,10 +35,54 @@ pub(super) fn key(dn: &str) -> String {
     relative.join(",")
 }
 
+/// The fingerprint of [`key`]. Two spellings of one DN have one fingerprint.
+pub(super) fn fingerprint(dn: &str) -> Fingerprint {
+    if is_simple(dn) {
+        // Nearly every DN of a large directory: its key is itself in lower case.
+        return fingerprint_of(dn.to_ascii_lowercase().as_bytes());
+    }
+    fingerprint_of(key(dn).as_bytes())
+}
+
+/// The fingerprint of any bytes.
+pub(super) fn fingerprint_of(bytes: &[u8]) -> Fingerprint {
+    let digest = sha256(bytes);
+    std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default())
+}
+
+/// Whether [`key`] would change nothing but the case.
+fn is_simple(dn: &str) -> bool {
+    let (mut before, mut in_value) = (b',', false);
+    for byte in dn.bytes() {
+        let plain = match byte {
+            b',' => std::mem::replace(&mut in_value, false) && before != b' ',
+            b'=' => !std::mem::replace(&mut in_value, true) && before != b' ',
+            b' ' => !matches!(before, b',' | b'='),
+            b'#' => before != b'=',
+            b'\\' | b'"' | b'+' | b'<' | b'>' | b';' => false,
+            byte => byte.is_ascii() && !byte.is_ascii_control(),
+        };
+        if !plain {
+            return false;
+        }
+        before = byte;
+    }
+    in_value && before != b' '
+}
+
 /// Whether `dn` is `base` or below it. Everything is below the empty base.
 pub(super) fn is_within(dn: &str, base: &str) -> bool {
     let (dn, base) = (key(dn), key(base));
     base.is_empty() || dn == base || dn.ends_with(&format!(",{base}"))
+}
+
+/// The longest of `contexts` that `base` lies in; `base` itself when there is none.
+pub(super) fn longest_suffix<'a>(contexts: &[&'a str], base: &'a str) -> &'a str {
+    contexts
+        .iter()
+        .filter(|context| !base.is_empty() && is_within(base, context))
+        .max_by_key(|context| context.len())
+        .unwrap_or(&base)
 }
 
 /// The unescaped value of the first attribute of the first RDN, e.g. `staff` of
@@ -139,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn one_name_has_one_fingerprint() {
+        let names = ["cn=Weiss\\2C Zoe,ou=People,dc=x", "CN = Weiss\\, Zoe , OU=people,DC=X"];
+        assert_eq!(fingerprint(names[0]), fingerprint(names[1]));
+        assert_eq!(fingerprint("UID=Alice,DC=x"), fingerprint("uid=alice, dc=X"));
+        assert_ne!(fingerprint("uid=a,dc=x"), fingerprint("uid=b,dc=x"));
+        assert_ne!(fingerprint("uid=a b,dc=x"), fingerprint("uid=ab,dc=x"));
+    }
+
+    #[test]
     fn containment_is_by_whole_names() {
         assert!(is_within("cn=a,ou=g,dc=x", "OU=g, dc=x"));
         assert!(is_within("ou=g,dc=x", "ou=g,dc=x"));
@@ -170,6 +228,16 @@ mod tests {
         #[test]
         fn no_text_panics(text in ".*") {
             let _ = (key(&text), first_value(&text), is_within(&text, &text));
+        }
+
+        #[test]
+        fn the_short_way_is_the_long_way(
+            any in "[a-cA-C =,+\\\\#\"0-9ä;<]{0,16}",
+            usual in "[a-cA-C]{1,3}=[a-cA-C 0-9.#]{0,6}(,[a-c]{1,3}=[a-cA-C 0-9.#]{0,6}){0,2}",
+        ) {
+            for text in [any, usual] {
+                prop_assert_eq!(fingerprint(&text), fingerprint_of(key(&text).as_bytes()), "{}", text);
+            }
         }
     }
 }

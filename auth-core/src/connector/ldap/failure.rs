@@ -68,6 +68,11 @@ impl Failure {
         Self { own_queue: true, ..Self::new(FailureKind::Busy, message) }
     }
 
+    /// Says what was under way.
+    pub(super) fn during(self, what: &str) -> Self {
+        self.at(what)
+    }
+
     /// Says where it happened.
     pub(super) fn at(mut self, place: &str) -> Self {
         self.message = format!("{place}: {}", self.message);

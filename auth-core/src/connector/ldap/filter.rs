@@ -54,6 +54,11 @@ pub(super) fn any_of<S: AsRef<str>>(filters: &[S]) -> String {
     join('|', filters)
 }
 
+/// None of what `filter` finds; it must be a filter already.
+pub(super) fn none_of(filter: &str) -> String {
+    format!("(!{})", parenthesised(filter))
+}
+
 /// Whether an administrator's filter can be read.
 pub(super) fn is_valid(filter: &str) -> bool {
     ldap3::parse_filter(parenthesised(filter)).is_ok()

@@ -3,7 +3,7 @@
 
 use ldap3::Scope;
 
-use super::entry::Entry;
+use super::entry::{Entry, RangeCut};
 use super::failure::{Failure, FailureKind};
 use super::group::{GroupSource, GroupWalk};
 use super::search::{SearchAnswer, SearchRequest};
@@ -12,7 +12,7 @@ use super::settings::LdapSettings;
 use super::{filter, subject};
 
 /// No attribute is read in more pieces than this.
-const MAX_RANGES: usize = 1000;
+const MAX_RANGES: u32 = 10_000;
 
 /// The names of the groups that `person` is in.
 pub(super) async fn groups_of(
@@ -57,28 +57,53 @@ pub(super) async fn groups_of(
 
 /// Reads the rest of attributes that the server sent in part (`member;range=0-1499`).
 pub(super) async fn complete_ranges(server: &Server, entry: &mut Entry) -> Result<(), Failure> {
-    for _ in 0..MAX_RANGES {
-        let Some(cut) = entry.cut() else { return Ok(()) };
-        let request = SearchRequest {
-            base: entry.dn.clone(),
-            scope: Scope::Base,
-            filter: "(objectClass=*)".to_owned(),
-            attributes: vec![cut.description()],
-            size_limit: 0,
-        };
-        let further = server.search(&request).await?.complete("reading a long attribute")?;
-        let further = further.into_iter().next().unwrap_or_default();
-        if !entry.extend(&cut, further) {
-            break;
-        }
+    let mut pieces = 0;
+    while let Some((cut, request)) = next_piece(entry, &mut pieces)? {
+        add_piece(entry, &cut, server.search(&request).await?)?;
     }
-    match entry.cut() {
-        None => Ok(()),
-        Some(cut) => Err(Failure::new(
-            FailureKind::SearchFailed,
-            format!("{}: the server never ended the values of {}", entry.dn, cut.attribute),
-        )),
+    Ok(())
+}
+
+/// The search for the next piece of an attribute that the server sent in part.
+pub(super) fn next_piece(
+    entry: &Entry,
+    pieces: &mut u32,
+) -> Result<Option<(RangeCut, SearchRequest)>, Failure> {
+    let Some(cut) = entry.cut() else { return Ok(None) };
+    *pieces += 1;
+    if *pieces > MAX_RANGES {
+        return Err(never_ended(entry, &cut));
     }
+    let request = SearchRequest {
+        base: entry.dn.clone(),
+        scope: Scope::Base,
+        filter: "(objectClass=*)".to_owned(),
+        attributes: vec![cut.description()],
+        size_limit: 0,
+        deleted: false,
+    };
+    Ok(Some((cut, request)))
+}
+
+/// Adds what that search brought.
+pub(super) fn add_piece(
+    entry: &mut Entry,
+    cut: &RangeCut,
+    answer: SearchAnswer,
+) -> Result<(), Failure> {
+    let further = answer.complete("reading a long attribute")?.into_iter().next();
+    if entry.extend(cut, further.unwrap_or_default()) {
+        Ok(())
+    } else {
+        Err(never_ended(entry, cut))
+    }
+}
+
+fn never_ended(entry: &Entry, cut: &RangeCut) -> Failure {
+    Failure::new(
+        FailureKind::SearchFailed,
+        format!("{}: the server never ended the values of {}", entry.dn, cut.attribute),
+    )
 }
 
 struct GroupFinder<'a> {
@@ -107,6 +132,7 @@ impl GroupFinder<'_> {
             filter: filter.to_owned(),
             attributes: vec![self.settings.groups.name_attribute.clone()],
             size_limit: 0,
+            deleted: false,
         };
         let mut entries = Vec::new();
         let page_size = self.settings.page_size;

@@ -5,8 +5,8 @@
 //! a bind on another, and nothing is ever read on a connection that a person bound. A search
 //! counts only when the server said that it is complete, a bind only by its result code together
 //! with the password policy control. The rules stand in the synchronous files (`filter`, `dn`,
-//! `entry`, `person`, `subject`, `account_state`, `bind`, `bind_result`, `group`, `search`); `client`,
-//! `pool`, `server`, `tls`, `directory`, `recheck`,
+//! `entry`, `person`, `subject`, `account_state`, `bind`, `bind_result`, `group`, `group_graph`,
+//! `group_map`, `picture`, `position`, `search`, `srv`); `client`, `pool`, `server`, `tls`, `directory`, `recheck`, `population`,
 //! `group_search` and `diagnosis` do the I/O.
 //!
 //! Reading only: nothing here writes to a directory.
@@ -24,14 +24,21 @@ mod entry;
 mod failure;
 mod filter;
 mod group;
+mod group_graph;
+mod group_map;
 mod group_search;
+mod lookup;
 mod person;
+mod picture;
 mod pool;
+mod population;
+mod position;
 mod preset;
 mod recheck;
 mod search;
 mod server;
 mod settings;
+mod srv;
 mod subject;
 mod tls;
 mod validate;
@@ -39,9 +46,14 @@ mod validate;
 use std::sync::Arc;
 
 pub use account_state::AccountState;
-pub use diagnosis::{DiagnoseUser, DiagnosisStep};
+pub use diagnosis::{DiagnoseUser, DiagnosisRequest, DiagnosisStep};
+pub use directory::ids::IdPair;
 pub use group::{GroupNames, GroupSettings, GroupSource};
+pub use group_map::{GroupMapping, GroupRole};
+pub use picture::MAX_PICTURE;
 pub use pool::PoolStatus;
+pub use population::{DirectoryPerson, PersonState, PopulationItem, PopulationRead, Reading};
+pub use position::ReadPosition;
 pub use preset::{Preset, UnknownPreset};
 pub use server::ServerStatus;
 pub use settings::{AttributeMap, LdapSettings, SearchScope};
@@ -112,6 +124,16 @@ impl LdapConnector {
         self.directory.recheck(subject, now).await
     }
 
+    /// The stable id of the one person who would sign in with this name; `None` when there is
+    /// none.
+    ///
+    /// # Errors
+    /// `Refused` when several have the name or the entry has no id, `Unavailable` when no server
+    /// answers.
+    pub async fn subject_of(&self, name: &str) -> Result<Option<String>, ConnectorError> {
+        self.directory.subject_of(name).await
+    }
+
     /// Whether some server answers a read of the base entry under the service identity.
     ///
     /// # Errors
@@ -120,10 +142,19 @@ impl LdapConnector {
         self.directory.health().await
     }
 
-    /// Goes through the connection step by step, and through a login of `user` if one is given.
-    /// Stops at the first step that makes the next ones impossible.
-    pub async fn diagnose(&self, user: Option<DiagnoseUser>, now: Timestamp) -> Vec<DiagnosisStep> {
-        diagnosis::diagnose(&self.directory, user, now).await
+    /// Goes through the connection step by step, and looks somebody up, or tries a login, if that
+    /// is asked. Stops at the first step that makes the next ones impossible.
+    pub async fn diagnose(&self, request: DiagnosisRequest, now: Timestamp) -> Vec<DiagnosisStep> {
+        diagnosis::diagnose(&self.directory, request, now).await
+    }
+
+    /// Reads all entries below the base with their present id and their value of `attribute`, for a
+    /// change of the id attribute.
+    ///
+    /// # Errors
+    /// `Unavailable` when a search did not end with success, or nobody shows an id.
+    pub async fn read_ids(&self, attribute: &str) -> Result<Vec<IdPair>, ConnectorError> {
+        self.directory.read_ids(attribute).await
     }
 
     /// Numbers of every server's two pools, in the configured order.

@@ -1,8 +1,11 @@
 //! From an entry to a person: the mapping of attributes, without a word from anywhere else.
 
+use std::collections::BTreeMap;
+
 use super::entry::Entry;
 use super::settings::AttributeMap;
 use super::subject::SubjectSyntax;
+use super::{account_state, picture};
 use crate::connector::{ConnectorError, Profile, Refusal};
 
 /// Values longer than this are not taken: no name or title is.
@@ -17,6 +20,8 @@ pub(super) struct Person {
     pub(super) profile: Profile,
     /// Attributes whose value was not taken: not UTF-8, or far too long. For the log.
     pub(super) unreadable: Vec<String>,
+    /// What the directory says of the last change of the password.
+    pub(super) password_changed_at: Option<String>,
 }
 
 /// The entry lacks what a person cannot be without.
@@ -26,8 +31,10 @@ pub(super) struct UnmappableEntry {
     /// What a login is refused with.
     pub(super) reason: Refusal,
     dn: String,
-    attribute: String,
-    problem: &'static str,
+    /// The attribute that is missing or cannot be used.
+    pub(super) attribute: String,
+    /// What is wrong with it.
+    pub(super) problem: &'static str,
 }
 
 impl From<UnmappableEntry> for ConnectorError {
@@ -57,6 +64,15 @@ impl Person {
             unmappable(Refusal::MissingAttribute, &map.username, "has no usable value")
         })?;
         let email = reader.text(map.email.as_ref());
+        let mut claims: BTreeMap<String, Vec<String>> = map
+            .claims
+            .iter()
+            .map(|(claim, attribute)| (claim.clone(), reader.all(attribute)))
+            .filter(|(_, values)| !values.is_empty())
+            .collect();
+        if let Some(picture) = reader.picture(map.picture.as_deref()) {
+            claims.insert(picture::CLAIM.to_owned(), vec![picture]);
+        }
         let profile = Profile {
             username,
             email_verified: email.is_some(),
@@ -68,14 +84,14 @@ impl Person {
             locale: reader.text(map.locale.as_ref()).and_then(|text| language(&text)),
             groups: Vec::new(),
             roles: Vec::new(),
-            claims: map
-                .claims
-                .iter()
-                .map(|(claim, attribute)| (claim.clone(), reader.all(attribute)))
-                .filter(|(_, values)| !values.is_empty())
-                .collect(),
+            claims,
         };
-        Ok(Self { subject, profile, unreadable: reader.unreadable })
+        Ok(Self {
+            subject,
+            profile,
+            unreadable: reader.unreadable,
+            password_changed_at: account_state::changed_password_at(entry),
+        })
     }
 }
 
@@ -95,6 +111,15 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn picture(&mut self, attribute: Option<&str>) -> Option<String> {
+        let attribute = attribute?;
+        let picture = picture::data_url(self.entry.first(attribute)?);
+        if picture.is_none() {
+            self.unreadable.push(attribute.to_owned());
+        }
+        picture
     }
 
     fn all(&mut self, attribute: &str) -> Vec<String> {

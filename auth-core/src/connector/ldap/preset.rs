@@ -56,6 +56,7 @@ impl Preset {
             nickname: some("displayName"),
             position: some("title"),
             locale: some("preferredLanguage"),
+            picture: None,
             claims: std::collections::BTreeMap::new(),
         }
     }

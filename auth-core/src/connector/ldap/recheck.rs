@@ -15,7 +15,10 @@ use super::search::SearchRequest;
 use super::server::Server;
 use super::subject::SubjectSyntax;
 use crate::clock::Timestamp;
-use crate::connector::{ConnectorError, Recheck};
+use crate::connector::{ConnectorError, Present, Recheck};
+
+/// The word for somebody who is not in the directory.
+const GONE: &str = "gone";
 
 impl Directory {
     pub(super) async fn recheck(
@@ -28,7 +31,59 @@ impl Directory {
             let message = format!("{subject:?} is no value of {id}: was attributes.id changed?");
             return Err(Failure::new(FailureKind::SearchFailed, message).into());
         };
-        self.on_some_server(|server| self.recheck_on(server, &by_id, now)).await
+        let (asked, answer) = self
+            .on_some_server(|server| {
+                let by_id = &by_id;
+                async move {
+                    Ok(match self.recheck_on(&server, by_id, now).await? {
+                        Verdict::Answer(answer) => Verdict::Answer((server, answer)),
+                        Verdict::Refused(refusal) => Verdict::Refused(refusal),
+                    })
+                }
+            })
+            .await?;
+        if answer == (Recheck::Gone { reason: GONE }) {
+            self.confirm_gone(&asked, &by_id, now).await?;
+        }
+        Ok(answer)
+    }
+
+    /// A replica may lack people that another server has. That somebody is not there at all counts
+    /// only when a second server, if there is one, says so too.
+    async fn confirm_gone(
+        &self,
+        asked: &Server,
+        by_id: &str,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let servers = self.servers().await?;
+        let others = servers.iter().filter(|other| other.url() != asked.url());
+        let mut silent = Vec::new();
+        for other in others {
+            match self.recheck_on(other, by_id, now).await {
+                Ok(Verdict::Answer(Recheck::Gone { reason: GONE })) => return Ok(()),
+                Ok(_) => {
+                    let message = format!(
+                        "the servers disagree: {} has no entry {by_id}, {} has: check the \
+                         replication between them",
+                        asked.url(),
+                        other.url()
+                    );
+                    return Err(Failure::new(FailureKind::SearchFailed, message));
+                }
+                Err(failure) => silent.push(failure.at(other.url()).message),
+            }
+        }
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} has no entry {by_id}, and no other server confirms it: {}; mend that server, or \
+             take it out of servers",
+            asked.url(),
+            silent.join("; ")
+        );
+        Err(Failure::new(FailureKind::Unavailable, message))
     }
 
     async fn recheck_on(&self, server: &Server, by_id: &str, now: Timestamp) -> Judged<Recheck> {
@@ -42,7 +97,7 @@ impl Directory {
                 };
             }
             self.people_are_visible(server).await?;
-            return gone("gone");
+            return gone(GONE);
         };
         if let AccountState::Gone(reason) = AccountState::of(&entry, now) {
             return gone(reason.as_str());
@@ -53,7 +108,10 @@ impl Directory {
             .map_err(|error| Failure::new(FailureKind::SearchFailed, error.to_string()))?;
         self.report_unreadable(&entry, &person);
         self.complete_profile(server, &entry, &mut person.profile).await?;
-        Ok(Verdict::Answer(Recheck::Present(Box::new(person.profile))))
+        Ok(Verdict::Answer(Recheck::Present(Box::new(Present {
+            profile: person.profile,
+            password_changed_at: person.password_changed_at,
+        }))))
     }
 
     /// Nobody is called gone by a directory in which the service account sees nobody at all.

@@ -23,6 +23,8 @@ pub(super) struct SearchRequest {
     pub(super) attributes: Vec<String>,
     /// At most so many entries; 0: no limit of ours.
     pub(super) size_limit: i32,
+    /// Whether Active Directory's deleted objects are shown too.
+    pub(super) deleted: bool,
 }
 
 /// What a search, or one page of it, brought. It counts only when `code` is 0.
@@ -38,6 +40,8 @@ pub(super) struct SearchAnswer {
     pub(super) references: Vec<String>,
     /// Cookie of the next page; empty: there is none.
     pub(super) cookie: Vec<u8>,
+    /// Whether the server answered as one that pages.
+    pub(super) paged: bool,
 }
 
 impl Depth {

@@ -169,6 +169,14 @@ impl Server {
         Ok(connection)
     }
 
+    /// As [`Server::open_service`], but not again at once after the account was refused.
+    pub(super) async fn open_reader(&self) -> Result<Connection, Failure> {
+        self.not_refused()?;
+        let opened = self.open_service().await;
+        self.note_refusal(&opened);
+        opened
+    }
+
     async fn search_once(
         &self,
         request: &SearchRequest,
@@ -204,19 +212,26 @@ impl Server {
     }
 
     async fn search_lease(&self, fresh: bool) -> Result<Lease<'_>, Failure> {
-        if let Some((since, failure)) = &*self.refused.lock()
-            && since.elapsed() < REFUSED_FOR
-        {
-            return Err(failure.clone());
-        }
+        self.not_refused()?;
         let wait = self.endpoint.operation_timeout;
         let lease = self.searches.lease(wait, fresh, || self.open_service()).await;
-        if let Err(failure) = &lease
+        self.note_refusal(&lease);
+        lease
+    }
+
+    fn not_refused(&self) -> Result<(), Failure> {
+        match &*self.refused.lock() {
+            Some((since, failure)) if since.elapsed() < REFUSED_FOR => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_refusal<T>(&self, opened: &Result<T, Failure>) {
+        if let Err(failure) = opened
             && failure.kind == FailureKind::BindRefused
         {
             *self.refused.lock() = Some((Instant::now(), failure.clone()));
         }
-        lease
     }
 }
 

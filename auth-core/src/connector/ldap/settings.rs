@@ -1,12 +1,15 @@
 //! The settings of one directory, typed. The file format belongs to the program that reads it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
+use super::directory::servers::SRV_SCHEME;
 use super::group::GroupSettings;
+use super::group_map::GroupMapping;
 use super::preset::Preset;
 use crate::secret::Secret;
 
@@ -20,8 +23,13 @@ pub struct LdapSettings {
     pub label: String,
     /// The product.
     pub preset: Preset,
-    /// Servers in order of preference, `ldaps://HOST[:PORT]` or `ldap://HOST[:PORT]`.
+    /// Servers in order of preference, `ldaps://HOST[:PORT]` or `ldap://HOST[:PORT]`, or
+    /// `srv://DOMAIN` for those that the domain's SRV records name (RFC 2782): of `_ldap._tcp` with
+    /// `starttls`, else of `_ldaps._tcp`, else the hosts of `_ldap._tcp` on port 636. Hosts outside
+    /// the domain are not used.
     pub servers: Vec<Url>,
+    /// DNS servers that are asked for `srv://`; empty: the system's.
+    pub name_servers: Vec<SocketAddr>,
     /// Whether `ldap://` connections are upgraded by StartTLS. Without it `ldap://` is accepted
     /// for loopback addresses only, because passwords would cross the network in clear.
     pub starttls: bool,
@@ -48,6 +56,8 @@ pub struct LdapSettings {
     pub attributes: AttributeMap,
     /// Where groups come from.
     pub groups: GroupSettings,
+    /// What membership in a group brings.
+    pub group_map: Vec<GroupMapping>,
     /// Certificate authorities to trust instead of the system's, PEM.
     pub ca_file: Option<PathBuf>,
     /// Exactly this server certificate is trusted instead of an authority and a host name:
@@ -97,6 +107,8 @@ pub struct AttributeMap {
     pub position: Option<String>,
     /// Language.
     pub locale: Option<String>,
+    /// Picture: the claim `picture`, as a `data:` URL.
+    pub picture: Option<String>,
     /// Further claims: claim name to attribute, with all values.
     pub claims: BTreeMap<String, String>,
 }
@@ -110,6 +122,7 @@ impl LdapSettings {
             label: id.to_owned(),
             preset,
             servers,
+            name_servers: Vec::new(),
             starttls: false,
             bind_dn: None,
             bind_password: None,
@@ -122,6 +135,7 @@ impl LdapSettings {
             user_dn_template: None,
             attributes: preset.attributes(),
             groups: preset.groups(),
+            group_map: Vec::new(),
             ca_file: None,
             pinned_certificate_sha256: None,
             client_certificate_file: None,
@@ -136,7 +150,8 @@ impl LdapSettings {
 
     /// Whether any connection uses TLS.
     pub(super) fn uses_tls(&self) -> bool {
-        self.starttls || self.servers.iter().any(|server| server.scheme() == "ldaps")
+        self.starttls
+            || self.servers.iter().any(|server| matches!(server.scheme(), "ldaps" | SRV_SCHEME))
     }
 
     /// Every attribute that a person's entry is read for.
@@ -149,6 +164,7 @@ impl LdapSettings {
             &map.nickname,
             &map.position,
             &map.locale,
+            &map.picture,
         ];
         let mut names: Vec<String> = [&map.id, &map.username]
             .into_iter()
@@ -174,6 +190,7 @@ impl AttributeMap {
             ("nickname", &self.nickname),
             ("position", &self.position),
             ("locale", &self.locale),
+            ("picture", &self.picture),
         ];
         let mut named = vec![
             ("attributes.id".to_owned(), self.id.as_str()),

@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::{
@@ -25,11 +27,38 @@ pub(super) fn client_config(
     if !settings.uses_tls() {
         return Ok(None);
     }
+    make_config(settings, None).map(|config| Some(Arc::new(config)))
+}
+
+/// The same, and it notes the certificate that a server shows, whether or not it is accepted.
+pub(super) fn noting_client_config(
+    settings: &LdapSettings,
+) -> Result<(Arc<ClientConfig>, Arc<SeenCertificate>), LdapConfigError> {
+    let seen = Arc::new(SeenCertificate::default());
+    let config = make_config(settings, Some(Arc::clone(&seen)))?;
+    Ok((Arc::new(config), seen))
+}
+
+/// The certificate that a server showed.
+#[derive(Debug, Default)]
+pub(super) struct SeenCertificate(Mutex<Option<Vec<u8>>>);
+
+impl SeenCertificate {
+    /// Its DER form, if one was shown.
+    pub(super) fn der(&self) -> Option<Vec<u8>> {
+        self.0.lock().clone()
+    }
+}
+
+fn make_config(
+    settings: &LdapSettings,
+    seen: Option<Arc<SeenCertificate>>,
+) -> Result<ClientConfig, LdapConfigError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|cause| error(settings, "servers", &format!("TLS is not available: {cause}")))?;
-    let builder = match &settings.pinned_certificate_sha256 {
+    let verifier: Arc<dyn ServerCertVerifier> = match &settings.pinned_certificate_sha256 {
         Some(pin) => {
             let fingerprint = parse_fingerprint(pin).ok_or_else(|| {
                 error(
@@ -38,11 +67,17 @@ pub(super) fn client_config(
                     "must be 64 hexadecimal digits: the SHA-256 of the certificate in DER form",
                 )
             })?;
-            let verifier = PinnedCertificate { fingerprint, provider };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            Arc::new(PinnedCertificate { fingerprint, provider })
         }
-        None => builder.with_root_certificates(roots(settings)?),
+        None => WebPkiServerVerifier::builder_with_provider(Arc::new(roots(settings)?), provider)
+            .build()
+            .map_err(|cause| error(settings, "ca_file", &cause.to_string()))?,
     };
+    let verifier: Arc<dyn ServerCertVerifier> = match seen {
+        Some(seen) => Arc::new(NotingVerifier { seen, judge: verifier }),
+        None => verifier,
+    };
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let config = match (&settings.client_certificate_file, &settings.client_key_file) {
         (Some(certificate), Some(key)) => {
             let chain = read_certificates(settings, "client_certificate_file", certificate)?;
@@ -59,7 +94,7 @@ pub(super) fn client_config(
         }
         _ => builder.with_no_client_auth(),
     };
-    Ok(Some(Arc::new(config)))
+    Ok(config)
 }
 
 /// SHA-256 of a certificate in DER form, in lower-case hexadecimal.
@@ -170,6 +205,49 @@ impl ServerCertVerifier for PinnedCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Notes what a server shows and leaves every judgement to another.
+#[derive(Debug)]
+struct NotingVerifier {
+    seen: Arc<SeenCertificate>,
+    judge: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for NotingVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        *self.seen.0.lock() = Some(end_entity.to_vec());
+        self.judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
     }
 }
 

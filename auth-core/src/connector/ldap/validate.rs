@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::directory::servers::SRV_SCHEME;
 use super::filter;
 use super::preset::Preset;
 use super::settings::LdapSettings;
@@ -76,7 +77,8 @@ fn check_server(server: &Url, starttls: bool) -> Result<(), Problem> {
         }
         "ldaps" => true,
         "ldap" => starttls,
-        _ => return problem("servers", format!("{url}: the scheme must be ldaps or ldap")),
+        SRV_SCHEME => true,
+        _ => return problem("servers", format!("{url}: the scheme must be ldaps, ldap or srv")),
     };
     let Some(host) = server.host().filter(|host| host.to_string() != "") else {
         return problem("servers", format!("{url}: names no host"));
@@ -90,6 +92,9 @@ fn check_server(server: &Url, starttls: bool) -> Result<(), Problem> {
             "servers",
             format!("{url}: only scheme, host and port belong here; see base_dn and bind_dn"),
         );
+    }
+    if server.scheme() == SRV_SCHEME && (server.port().is_some() || is_address(&host)) {
+        return problem("servers", format!("{url}: give a domain alone, e.g. srv://example.com"));
     }
     if secure && matches!(host, Host::Ipv6(_)) {
         return problem(
@@ -106,6 +111,10 @@ fn check_server(server: &Url, starttls: bool) -> Result<(), Problem> {
         );
     }
     Ok(())
+}
+
+fn is_address(host: &Host<&str>) -> bool {
+    !matches!(host, Host::Domain(name) if name.parse::<IpAddr>().is_err())
 }
 
 /// Whether a plain connection to `host` stays on this machine.
@@ -222,9 +231,15 @@ mod tests {
             "ldaps://u:p@x",
             "ldap:///",
             "ldaps://x?a",
+            "srv://example.com:389",
+            "srv://10.0.0.1",
+            "srv://[::1]",
+            "srv://",
         ] {
             check_case(bad, |_| {}, Some("servers"));
         }
+        check_case("srv://example.com", |_| {}, None);
+        check_case("srv://example.com", |s| s.starttls = true, None);
         check_case("ldaps://x", |s| s.starttls = true, Some("starttls"));
         check_case("ldaps://x", |s| s.servers.clear(), Some("servers"));
     }

@@ -6,6 +6,7 @@
 //! most once over all nodes. The codes themselves come from `totp-rs`; its functions that read
 //! the clock are not used.
 
+mod import;
 mod otpauth;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::ops::RangeInclusive;
 use totp_rs::{Algorithm, Builder, Totp};
 use zeroize::Zeroizing;
 
+pub use import::{ImportLine, ImportProblem, parse_import};
 pub use otpauth::{ImportedSeed, QrError, qr_svg};
 
 use super::base32::{RFC_4648, encode};

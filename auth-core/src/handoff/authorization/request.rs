@@ -5,11 +5,11 @@ use super::response::{AuthorizationError, AuthorizationErrorCode as Code, PageEr
 use super::{AuthorizationRequest, AuthorizationResponse, Prompt, ResponseMode};
 use crate::clock::Timestamp;
 use crate::handoff::acr::AuthenticationContext;
-use crate::handoff::client::Client;
+use crate::handoff::client::{Client, ClientKind};
 use crate::handoff::issuer::Issuer;
 use crate::handoff::parameters::Parameters;
 use crate::handoff::pkce;
-use crate::handoff::scope::Scope;
+use crate::handoff::scope::{self, READ_USER, Scope};
 
 const LONGEST_STATE: usize = 4096;
 const LONGEST_NONCE: usize = 1024;
@@ -55,9 +55,10 @@ impl AuthorizationRequest {
             return Err(page(PageError::WrongRedirectUri));
         }
         let state = parameters.get("state");
-        if parameters.is_repeated("state") || state.is_some_and(|s| s.len() > LONGEST_STATE) {
+        if parameters.is_repeated("state") || state.is_some_and(cannot_be_returned) {
             return Err(page(PageError::BadState));
         }
+        let issuer = (client.kind() == ClientKind::Oidc).then_some(issuer);
         let refuse = |response_mode, error| AuthorizationRefusal::Client {
             error,
             response: AuthorizationResponse::early_error(
@@ -129,6 +130,11 @@ impl AuthorizationRequest {
     }
 }
 
+/// A state that is too long, or was no UTF-8 (what stands in its place would not be what came).
+fn cannot_be_returned(state: &str) -> bool {
+    state.len() > LONGEST_STATE || state.contains('\u{fffd}')
+}
+
 const fn invalid(description: &'static str) -> AuthorizationError {
     AuthorizationError::new(Code::InvalidRequest, description)
 }
@@ -165,8 +171,18 @@ fn refuse_unsupported(parameters: &Parameters<'_>) -> Result<(), AuthorizationEr
 }
 
 fn scope(parameters: &Parameters<'_>, client: &Client) -> Result<Scope, AuthorizationError> {
+    if client.kind() == ClientKind::Gitlab {
+        // One scope, whatever is asked for and also when nothing is (RFC 6749 section 3.3 lets a
+        // server ignore the request's; the token's answer says what was granted).
+        return Ok(Scope::of_value(READ_USER));
+    }
     let error = |description| AuthorizationError::new(Code::InvalidScope, description);
-    let asked = Scope::parse(parameters.get("scope").unwrap_or_default())
+    let default = match client.kind() {
+        // Its protocol knows no scope: what it is told is settled by the administrator.
+        ClientKind::SessionApi => scope::SUPPORTED.join(" "),
+        _ => String::new(),
+    };
+    let asked = Scope::parse(parameters.get("scope").unwrap_or(&default))
         .ok_or(error("scope holds a character that is not allowed"))?;
     // Values that are not understood are left out (OpenID Connect Core 1.0 section 3.1.2.1).
     let granted = client.narrow_scope(&asked);

@@ -3,6 +3,7 @@
 use url::form_urlencoded;
 
 use super::{AuthorizationRequest, ResponseMode};
+use crate::handoff::gitlab::EmailProblem;
 use crate::handoff::issuer::Issuer;
 use crate::secret::Token;
 
@@ -80,9 +81,15 @@ pub enum PageError {
     /// It is none of the client's redirect URIs.
     #[error("the address to return to is not one of the application's")]
     WrongRedirectUri,
+    /// `request_uri` names a pushed request that is of another client, used or expired.
+    #[error("the request was used already or has expired")]
+    NoPushedRequest,
     /// `state` is repeated or longer than 4 KiB, so it cannot be returned as it came.
     #[error("the request is malformed")]
     BadState,
+    /// The client needs an e-mail address, and the person's account has none that will do.
+    #[error("the account has no e-mail address that the application can use")]
+    Email(EmailProblem),
 }
 
 impl PageError {
@@ -94,7 +101,9 @@ impl PageError {
             Self::UnknownClient => "client_unknown",
             Self::NoRedirectUri => "redirect_uri_missing",
             Self::WrongRedirectUri => "redirect_uri_mismatch",
+            Self::NoPushedRequest => "pushed_request_unknown",
             Self::BadState => "state_malformed",
+            Self::Email(problem) => problem.as_str(),
         }
     }
 }
@@ -111,9 +120,9 @@ pub struct AuthorizationResponse {
 }
 
 impl AuthorizationResponse {
-    /// The answer with a code.
+    /// The answer with a code. `issuer` is left out for a client whose protocol does not know it.
     #[must_use]
-    pub fn code(request: &AuthorizationRequest, code: &Token, issuer: &Issuer) -> Self {
+    pub fn code(request: &AuthorizationRequest, code: &Token, issuer: Option<&Issuer>) -> Self {
         Self::assemble(
             &request.redirect_uri,
             request.response_mode,
@@ -128,7 +137,7 @@ impl AuthorizationResponse {
     pub fn error(
         request: &AuthorizationRequest,
         error: AuthorizationError,
-        issuer: &Issuer,
+        issuer: Option<&Issuer>,
     ) -> Self {
         Self::early_error(
             &request.redirect_uri,
@@ -144,7 +153,7 @@ impl AuthorizationResponse {
         response_mode: ResponseMode,
         state: Option<&str>,
         error: AuthorizationError,
-        issuer: &Issuer,
+        issuer: Option<&Issuer>,
     ) -> Self {
         let parameters = vec![
             ("error", error.code.as_str().to_owned()),
@@ -158,13 +167,15 @@ impl AuthorizationResponse {
         response_mode: ResponseMode,
         mut parameters: Vec<(&'static str, String)>,
         state: Option<&str>,
-        issuer: &Issuer,
+        issuer: Option<&Issuer>,
     ) -> Self {
         if let Some(state) = state {
             parameters.push(("state", state.to_owned()));
         }
         // RFC 9207: the client sees whose answer it is, errors included.
-        parameters.push(("iss", issuer.as_str().to_owned()));
+        if let Some(issuer) = issuer {
+            parameters.push(("iss", issuer.as_str().to_owned()));
+        }
         Self { redirect_uri: redirect_uri.to_owned(), response_mode, parameters }
     }
 

@@ -162,7 +162,7 @@ fn the_state_travels_byte_for_byte() {
     let client = confidential(settings("chat"));
     let request = read(&client, &base()).unwrap();
     let code = crate::secret::Token::generate(&crate::random::SystemRandom::new());
-    let mut response = AuthorizationResponse::code(&request, &code, &issuer());
+    let mut response = AuthorizationResponse::code(&request, &code, Some(&issuer()));
     let location = url::Url::parse(&response.location()).unwrap();
     let state = location.query_pairs().find(|(name, _)| name == "state").unwrap().1;
     assert_eq!(state, "s=+/ &%");

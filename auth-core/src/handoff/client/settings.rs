@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ClientError, duration_text, redirect_uri};
+use crate::handoff::forward_auth;
 use crate::handoff::scope::is_scope_character;
 use crate::handoff::signing_key::SigningAlgorithm;
 
@@ -19,9 +20,28 @@ const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(86_400);
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ClientKind {
+    /// A reverse proxy that asks `/forward-auth` about every request.
+    ForwardAuth,
     /// OpenID Connect.
     #[default]
     Oidc,
+    /// A chat server that exchanges its code at the sessions API.
+    SessionApi,
+    /// The OAuth provider of GitLab, as Mattermost and others speak it.
+    Gitlab,
+}
+
+impl ClientKind {
+    /// The word in settings and listings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ForwardAuth => "forward-auth",
+            Self::Gitlab => "gitlab",
+            Self::Oidc => "oidc",
+            Self::SessionApi => "session-api",
+        }
+    }
 }
 
 /// How a confidential client presents its secret, as registered with IANA.
@@ -35,6 +55,20 @@ pub enum TokenEndpointAuthMethod {
     ClientSecretPost,
     /// Not at all: the client is public.
     None,
+    /// By a JWT that it signed with a key of its own, RFC 7523 section 2.2.
+    PrivateKeyJwt,
+}
+
+/// What `sub` is, OpenID Connect Core 1.0 section 8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SubjectType {
+    /// The same for all clients.
+    #[default]
+    Public,
+    /// Another one for each sector (the host of the client's redirect URIs), so that two clients
+    /// cannot find out that they have the same person.
+    Pairwise,
 }
 
 /// What kind of session the client holds for a person; each has a length of its own.
@@ -89,6 +123,13 @@ pub struct ClientSettings {
     /// The only way in which it may authenticate; default header or form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
+    /// Its public keys as a JWK set (RFC 7517), for `private_key_jwt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<serde_json::Value>,
+    /// Hosts behind the reverse proxy, with a port that is not the scheme's own; for
+    /// `forward-auth`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     /// Connectors through which its people may come in; default all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connectors: Option<Vec<String>>,
@@ -98,6 +139,23 @@ pub struct ClientSettings {
     /// Groups that it is told of; default all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<String>>,
+    /// Groups of which somebody has to be in one to sign in to it; default everybody may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_groups: Option<Vec<String>>,
+    /// Claims about people that it is told of, beside `sub`; default all that the scope grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Vec<String>>,
+    /// What `sub` is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub subject_type: SubjectType,
+    /// Whether a refreshed answer holds an ID token; default it does (OpenID Connect Core 1.0
+    /// section 12.2 lets it be left out).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token_on_refresh: Option<bool>,
+    /// Whether it may use the device authorization grant (RFC 8628); default public clients of
+    /// kind `oidc` may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_authorization: Option<bool>,
     /// Algorithm of its ID tokens; default `RS256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_token_signed_response_alg: Option<SigningAlgorithm>,
@@ -116,14 +174,30 @@ pub struct ClientSettings {
     /// A session ends after so long without use; default never.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration_text")]
     pub session_idle_timeout: Option<Duration>,
+    /// Where logout tokens are posted, OpenID Connect Back-Channel Logout 1.0 section 2.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
 }
 
 impl ClientSettings {
-    /// Whether the settings are those of a public client.
+    /// Whether the settings are those of a public client. A reverse proxy is one too: its codes
+    /// are redeemed here, bound to the browser by PKCE.
     #[must_use]
     pub fn is_public(&self) -> bool {
-        self.public || self.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::None)
+        self.public
+            || self.kind == ClientKind::ForwardAuth
+            || self.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::None)
     }
+
+    /// Whether it proves who it is by a signed JWT, and so has no secret.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::PrivateKeyJwt)
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
@@ -143,8 +217,23 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
             "a public client authenticates by `none`: remove the line, or `public`".to_owned(),
         );
     }
-    if settings.redirect_uris.is_empty() {
+    if settings.kind == ClientKind::ForwardAuth {
+        check_forward_auth(settings)?;
+    } else if settings.redirect_uris.is_empty() {
         return fail("redirect_uris", "give at least one".to_owned());
+    } else if !settings.hosts.is_empty() {
+        return fail("hosts", "is for clients of kind forward-auth: remove the line".to_owned());
+    }
+    if settings.kind == ClientKind::SessionApi {
+        check_session_api(settings)?;
+    }
+    if settings.kind == ClientKind::Gitlab {
+        check_gitlab(settings)?;
+    }
+    if let Some(uri) = &settings.backchannel_logout_uri
+        && let Err(problem) = redirect_uri::check(uri, false)
+    {
+        return fail("backchannel_logout_uri", format!("{uri:?} {problem}"));
     }
     for (key, uris) in [
         ("redirect_uris", &settings.redirect_uris),
@@ -156,6 +245,24 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
             }
         }
     }
+    for (key, list) in [("allowed_groups", &settings.allowed_groups), ("claims", &settings.claims)]
+    {
+        if list.as_ref().is_some_and(Vec::is_empty) {
+            return fail(key, "is empty: name one, or remove the line".to_owned());
+        }
+    }
+    if let Some(unknown) =
+        settings.claims.iter().flatten().find(|name| !CLAIMS.contains(&name.as_str()))
+    {
+        return fail("claims", format!("{unknown:?} is no claim; known are {}", CLAIMS.join(", ")));
+    }
+    if settings.subject_type == SubjectType::Pairwise && sector(&settings.redirect_uris).is_none() {
+        return fail(
+            "subject_type",
+            "pairwise needs redirect URIs of one https host, which the subject is made for"
+                .to_owned(),
+        );
+    }
     for value in settings.scopes.iter().flatten() {
         if value.is_empty() || !value.chars().all(is_scope_character) {
             return fail("scopes", format!("{value:?} is no scope value"));
@@ -165,6 +272,115 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
         return fail("connectors", "lets nobody in: name one, or remove the line".to_owned());
     }
     check_lifetimes(settings)
+}
+
+/// Claims about people that the provider knows, beside `sub`.
+pub const CLAIMS: [&str; 11] = [
+    "preferred_username",
+    "name",
+    "given_name",
+    "family_name",
+    "nickname",
+    "locale",
+    "updated_at",
+    "email",
+    "email_verified",
+    "groups",
+    "roles",
+];
+
+/// The sector identifier of a client: the host that all its redirect URIs have (OpenID Connect
+/// Core 1.0 section 8.1).
+pub(super) fn sector(redirect_uris: &[String]) -> Option<String> {
+    let mut hosts = redirect_uris
+        .iter()
+        .map(|uri| url::Url::parse(uri).ok().and_then(|url| url.host_str().map(str::to_owned)));
+    let first = hosts.next()??;
+    hosts.all(|host| host.as_ref() == Some(&first)).then_some(first)
+}
+
+fn check_forward_auth(settings: &ClientSettings) -> Result<(), ClientError> {
+    let fail = |key: &'static str, problem: String| {
+        Err(ClientError { client: settings.id.clone(), key, problem })
+    };
+    if settings.hosts.is_empty() {
+        return fail("hosts", "list the hosts behind the reverse proxy".to_owned());
+    }
+    for host in &settings.hosts {
+        if !forward_auth::is_host(host) {
+            return fail(
+                "hosts",
+                format!(
+                    "{host:?} is no host: write it as in wiki.example.com or \
+                         wiki.example.com:8443, in lower case, without scheme and path"
+                ),
+            );
+        }
+    }
+    if !settings.redirect_uris.is_empty() {
+        return fail(
+            "redirect_uris",
+            "follow from `hosts` for a client of kind forward-auth: remove the line".to_owned(),
+        );
+    }
+    plain(settings, "forward-auth")
+}
+
+fn check_session_api(settings: &ClientSettings) -> Result<(), ClientError> {
+    let method = settings.token_endpoint_auth_method;
+    if settings.public || method.is_some_and(|m| m != TokenEndpointAuthMethod::ClientSecretBasic) {
+        return Err(ClientError {
+            client: settings.id.clone(),
+            key: "token_endpoint_auth_method",
+            problem: "a client of kind session-api has a secret and sends it by HTTP Basic"
+                .to_owned(),
+        });
+    }
+    plain(settings, "session-api")
+}
+
+/// Refuses what only OpenID Connect knows.
+fn plain(settings: &ClientSettings, kind: &str) -> Result<(), ClientError> {
+    let used = [
+        ("jwks", settings.jwks.is_some()),
+        ("subject_type", settings.subject_type != SubjectType::Public),
+        ("device_authorization", settings.device_authorization == Some(true)),
+    ];
+    match used.into_iter().find(|(_, used)| *used) {
+        None => Ok(()),
+        Some((key, _)) => Err(ClientError {
+            client: settings.id.clone(),
+            key,
+            problem: format!("is not for clients of kind {kind}: remove the line"),
+        }),
+    }
+}
+
+/// GitLab's protocol has one way to authenticate, one scope of use here, and no logout token.
+fn check_gitlab(settings: &ClientSettings) -> Result<(), ClientError> {
+    let fail = |key: &'static str, problem: &str| {
+        Err(ClientError { client: settings.id.clone(), key, problem: problem.to_owned() })
+    };
+    if settings.is_public() {
+        return fail("public", "a client of kind gitlab has a secret: remove the line");
+    }
+    let method = settings.token_endpoint_auth_method;
+    if method.is_some_and(|method| method != TokenEndpointAuthMethod::ClientSecretPost) {
+        return fail(
+            "token_endpoint_auth_method",
+            "a client of kind gitlab sends its secret in the form: remove the line",
+        );
+    }
+    if settings.scopes.is_some() {
+        return fail("scopes", "a client of kind gitlab is granted read_user: remove the line");
+    }
+    if settings.backchannel_logout_uri.is_some() {
+        return fail(
+            "backchannel_logout_uri",
+            "is for clients of kind oidc: a client of kind gitlab knows no logout token",
+        );
+    }
+    Ok(())
 }
 
 fn check_lifetimes(settings: &ClientSettings) -> Result<(), ClientError> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::Timestamp;
 use crate::handoff::oauth_error::OAuthErrorCode;
 use crate::handoff::parameters::Parameters;
 use base64::Engine as _;
@@ -109,8 +110,11 @@ fn judge(
 ) -> Result<Result<(), AuthenticationFailure>, OAuthErrorCode> {
     let form: Vec<(String, String)> =
         form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let expected = ExpectedAssertion { audiences: &[], now: Timestamp::from_seconds(0) };
     ClientCredentials::read(header, &Parameters::new(&form))
-        .map(|credentials| client.authenticate(&credentials))
+        .map(|credentials| {
+            client.authenticate(&credentials, expected).map(|once| assert!(once.is_none()))
+        })
         .map_err(|error| error.code())
 }
 
@@ -182,6 +186,66 @@ fn a_registered_method_is_the_only_one() {
     assert_eq!(judge(&basic_only, None, &form), wrong);
     assert_eq!(judge(&post_only, None, &form), Ok(Ok(())));
     assert_eq!(judge(&post_only, Some(&header), &[]), wrong);
+}
+
+#[test]
+fn each_kind_of_client_takes_its_own_settings_only() {
+    let key_of = |settings: ClientSettings, secret: Option<&str>| {
+        let secret = secret.map(|text| Secret::new(text.to_owned()));
+        Client::new(settings, secret).err().map(|error| error.key)
+    };
+    let proxy = || ClientSettings {
+        kind: ClientKind::ForwardAuth,
+        hosts: vec!["wiki.example.com".into()],
+        redirect_uris: Vec::new(),
+        ..settings("wiki")
+    };
+    assert_eq!(key_of(proxy(), None), None);
+    assert_eq!(key_of(proxy(), Some("s")), Some("secret"));
+    assert_eq!(key_of(ClientSettings { hosts: Vec::new(), ..proxy() }, None), Some("hosts"));
+    let uris = vec!["https://wiki.example.com/cb".to_owned()];
+    let with_uris = ClientSettings { redirect_uris: uris, ..proxy() };
+    assert_eq!(key_of(with_uris, None), Some("redirect_uris"));
+    let host = vec!["https://wiki.example.com".to_owned()];
+    assert_eq!(key_of(ClientSettings { hosts: host, ..proxy() }, None), Some("hosts"));
+    let oidc = ClientSettings { hosts: vec!["a".into()], ..settings("chat") };
+    assert_eq!(key_of(oidc, Some("s")), Some("hosts"));
+
+    let chat = || ClientSettings { kind: ClientKind::SessionApi, ..settings("chat") };
+    assert_eq!(key_of(chat(), Some("s")), None);
+    let post = Some(TokenEndpointAuthMethod::ClientSecretPost);
+    let posting = ClientSettings { token_endpoint_auth_method: post, ..chat() };
+    assert_eq!(key_of(posting, Some("s")), Some("token_endpoint_auth_method"));
+    let public = ClientSettings { public: true, ..chat() };
+    assert_eq!(key_of(public, None), Some("token_endpoint_auth_method"));
+    let pairwise = SubjectType::Pairwise;
+    assert_eq!(
+        key_of(ClientSettings { subject_type: pairwise, ..chat() }, Some("s")),
+        Some("subject_type")
+    );
+    let two_hosts = ClientSettings {
+        subject_type: pairwise,
+        redirect_uris: vec!["https://a.example/".into(), "https://b.example/".into()],
+        ..settings("chat")
+    };
+    assert_eq!(key_of(two_hosts, Some("s")), Some("subject_type"));
+    let keys = |jwks| ClientSettings {
+        token_endpoint_auth_method: Some(TokenEndpointAuthMethod::PrivateKeyJwt),
+        jwks,
+        ..settings("chat")
+    };
+    assert_eq!(key_of(keys(None), None), Some("jwks"));
+    assert_eq!(key_of(keys(Some(serde_json::json!({ "keys": [] }))), None), Some("jwks"));
+    assert_eq!(key_of(keys(None), Some("s")), Some("secret"));
+    let unused = ClientSettings { jwks: Some(serde_json::json!({})), ..settings("chat") };
+    assert_eq!(key_of(unused, Some("s")), Some("jwks"));
+    let claims = |names: &[&str]| ClientSettings {
+        claims: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        ..settings("chat")
+    };
+    assert_eq!(key_of(claims(&["email"]), Some("s")), None);
+    assert_eq!(key_of(claims(&["e-mail"]), Some("s")), Some("claims"));
+    assert_eq!(key_of(claims(&[]), Some("s")), Some("claims"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ cases!(
     Case: a_new_account_reads_back,
     optional_fields_may_be_empty,
     numeric_ids_grow,
+    a_number_may_be_chosen_and_is_never_given_again,
     a_taken_value_is_named_and_changes_nothing,
     pages_are_in_byte_order_of_the_key,
     update_is_compare_and_swap,
@@ -97,6 +98,25 @@ async fn numeric_ids_grow(store: Arc<dyn Store>) -> Outcome {
         let refused = store.create_account(given::new_account(again), vec![]).await;
         given::assert_conflict(refused, "username");
     }
+    Ok(())
+}
+
+async fn a_number_may_be_chosen_and_is_never_given_again(store: Arc<dyn Store>) -> Outcome {
+    let first = given::account(&*store, 1).await?.numeric_id;
+    let numbered = |n, number| {
+        let new = given::new_account(sample::account(n));
+        store.create_numbered_account(new, number, vec![sample::event(n)])
+    };
+    let high = numbered(2, first + 5000).await?;
+    assert_eq!((high.numeric_id, high.version), (first + 5000, 1));
+    assert_eq!(store.account(high.id).await?, Some(high.clone()));
+    given::assert_conflict(numbered(3, first + 5000).await, "numeric_id");
+    assert!(numbered(2, first + 1).await.is_err(), "an account that is there");
+    let low = numbered(4, first + 7).await?;
+    assert_eq!(low.numeric_id, first + 7, "a number below that nobody has");
+    let next = given::account(&*store, 5).await?.numeric_id;
+    assert!(next > first + 5000, "{next} goes on above the chosen one");
+    assert_eq!(given::trail(&*store).await?, [sample::event(2), sample::event(4)]);
     Ok(())
 }
 

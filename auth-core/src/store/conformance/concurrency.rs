@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::race::{Nodes, only_winner, race, race_all};
 use super::{Outcome, cases, given, sample};
 use crate::store::{
-    AccountRecord, Attempt, CodeRedemption, CookieRecord, LoginRecord, RecoveryCodeRecord,
-    RefreshRotation, Revocation, RevocationScope, SigningKeyRecord, ThrottleRule, TokenIssue,
+    AccountRecord, Attempt, CodeRedemption, CookieRecord, DeviceAnswer, LoginRecord,
+    PasswordChange, RecoveryCodeRecord, RefreshRotation, Revocation, RevocationScope,
+    SigningKeyRecord, ThrottleRule, TokenIssue,
 };
 use sample::{ISSUED, at, hash};
 
@@ -27,6 +28,9 @@ cases!(
     a_cookie_is_added_once,
     attempts_add_up,
     a_session_is_revoked_once,
+    a_change_of_a_password_is_noted_once,
+    a_pushed_request_is_taken_once,
+    a_device_is_answered_once,
 );
 
 const MANY: u32 = 64;
@@ -259,5 +263,62 @@ async fn a_session_is_revoked_once(nodes: Nodes) -> Outcome {
     let winner = only_winner(&answers, "revoke_sessions");
     let stored = given::existing_session(&*nodes.last(), browser.id).await?;
     assert_eq!(stored.revoked_reason, Some(format!("race {winner}")), "the winner's reason");
+    Ok(())
+}
+
+/// Whoever sees a change first ends the sessions; the others see that it is noted.
+async fn a_change_of_a_password_is_noted_once(nodes: Nodes) -> Outcome {
+    let store = nodes.first();
+    let account = given::account(&*store, 9300).await?.id;
+    store.link_identity(sample::identity(account, 9300), vec![]).await?;
+    let answers = race_all(&nodes, 16, |store, i| async move {
+        let identity = sample::identity(account, 9300);
+        let change = PasswordChange {
+            connector: identity.connector,
+            subject: identity.subject,
+            before: None,
+            after: i.to_string(),
+            end_sessions_at: Some(at(1000)),
+        };
+        store.note_password_change(change, vec![]).await
+    })
+    .await?;
+    let winner = only_winner(&answers, "note_password_change");
+    let identity = sample::identity(account, 9300);
+    let noted = store.password_change(&identity.connector, &identity.subject).await?;
+    assert_eq!(noted, Some(winner.to_string()));
+    Ok(())
+}
+
+async fn a_pushed_request_is_taken_once(nodes: Nodes) -> Outcome {
+    let request = sample::pushed_request(15_000);
+    nodes.first().add_pushed_request(request.clone()).await?;
+    let answers = race_all(&nodes, MANY, |store, _| async move {
+        Ok(store.take_pushed_request(request.hash).await?.is_some())
+    })
+    .await?;
+    only_winner(&answers, "take_pushed_request");
+    Ok(())
+}
+
+async fn a_device_is_answered_once(nodes: Nodes) -> Outcome {
+    let store = nodes.first();
+    let account = given::account(&*store, 16_000).await?;
+    let browser = given::browser(&*store, account.id, 16_000).await?;
+    let grant = sample::device_grant(16_000);
+    store.add_device_grant(grant.clone()).await?;
+    let answers = race_all(&nodes, 32, |store, i| {
+        let code = sample::code(&browser, 16_100 + i);
+        async move {
+            let answer = DeviceAnswer::Approve(Box::new(code));
+            store.answer_device_grant(grant.hash, answer, vec![]).await
+        }
+    })
+    .await?;
+    let winner = only_winner(&answers, "answer_device_grant");
+    for i in 0..32 {
+        let code = nodes.last().code(sample::code(&browser, 16_100 + i).hash).await?;
+        assert_eq!(code.is_some(), i == winner, "code {i} where {winner} answered");
+    }
     Ok(())
 }

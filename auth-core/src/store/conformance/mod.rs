@@ -9,15 +9,24 @@
 mod accounts;
 mod across_nodes;
 mod audit;
+mod client_accounts;
 mod concurrency;
+mod connector_identities;
+mod devices;
+mod enrolments;
+mod factor_races;
 mod factors;
 mod given;
+mod grants;
 mod identities;
 mod interleaving;
 mod keys;
 mod lifecycle;
+mod linking;
 mod login_completion;
 mod logins;
+mod outbox;
+mod passkeys;
 mod purge;
 mod purge_sessions;
 mod race;
@@ -28,8 +37,12 @@ mod saml;
 mod saml_races;
 mod sample;
 mod sessions;
+mod sync;
+mod sync_batch;
+mod sync_race;
 mod throttle;
 mod tokens;
+mod upstream;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -57,8 +70,8 @@ struct RaceCase {
 /// Lists the cases of a file: `cases!(AREA, Case: one, two)` makes its `cases()`.
 macro_rules! cases {
     ($area:literal, $kind:ident: $($name:ident),+ $(,)?) => {
-        pub(super) fn cases() -> Vec<super::$kind> {
-            vec![$(super::$kind {
+        pub(in crate::store::conformance) fn cases() -> Vec<$crate::store::conformance::$kind> {
+            vec![$($crate::store::conformance::$kind {
                 name: concat!($area, "::", stringify!($name)),
                 run: |subject| Box::pin($name(subject)),
             }),+]
@@ -108,6 +121,9 @@ fn all_cases() -> Vec<Case> {
     [
         accounts::cases(),
         identities::cases(),
+        connector_identities::cases(),
+        linking::cases(),
+        upstream::cases(),
         logins::cases(),
         login_completion::cases(),
         sessions::cases(),
@@ -115,13 +131,21 @@ fn all_cases() -> Vec<Case> {
         tokens::cases(),
         rotation::cases(),
         factors::cases(),
+        passkeys::cases(),
+        enrolments::cases(),
+        devices::cases(),
         keys::cases(),
         throttle::cases(),
         replay::cases(),
+        grants::cases(),
         saml::cases(),
         audit::cases(),
+        outbox::cases(),
+        client_accounts::cases(),
         purge::cases(),
         purge_sessions::cases(),
+        sync::cases(),
+        sync_batch::cases(),
         lifecycle::cases(),
     ]
     .into_iter()
@@ -130,10 +154,18 @@ fn all_cases() -> Vec<Case> {
 }
 
 fn race_cases() -> Vec<RaceCase> {
-    [concurrency::cases(), interleaving::cases(), saml_races::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        concurrency::cases(),
+        interleaving::cases(),
+        factor_races::cases(),
+        saml_races::cases(),
+        sync_race::cases(),
+        outbox::races::cases(),
+        client_accounts::races::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Runs one case in a task of its own, so that its panic ends only this case.

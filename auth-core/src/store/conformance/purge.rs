@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Outcome, cases, given, sample};
-use crate::store::{Attempt, CookieRecord, LoginRecord, NewAccount, Store, ThrottleRule};
+use crate::store::{
+    Attempt, CookieRecord, DeviceRecord, EnrolmentRecord, LoginRecord, NewAccount, Store,
+    ThrottleRule,
+};
 use sample::{DAY, at, hash};
 
 cases!(
@@ -31,13 +34,25 @@ async fn expired_rows_go_and_live_ones_stay(store: Arc<dyn Store>) -> Outcome {
     let live_cookie = CookieRecord { expires_at: now + moment, ..sample::cookie(2) };
     store.add_cookie(old_cookie.clone()).await?;
     store.add_cookie(live_cookie.clone()).await?;
+    let owner = given::account(&*store, 1).await?.id;
+    let old = EnrolmentRecord { expires_at: now - moment, ..sample::enrolment(owner, 1) };
+    let live = EnrolmentRecord { expires_at: now + moment, ..sample::enrolment(owner, 2) };
+    store.add_enrolment(old.clone()).await?;
+    store.add_enrolment(live.clone()).await?;
+    let old_device = DeviceRecord { expires_at: now - moment, ..sample::device(owner, 1) };
+    let live_device = DeviceRecord { expires_at: now + moment, ..sample::device(owner, 2) };
+    store.add_device(old_device, vec![]).await?;
+    store.add_device(live_device.clone(), vec![]).await?;
     store.first_seen("saml", hash("assertion", 1), now - moment).await?;
     store.first_seen("saml", hash("assertion", 2), now + moment).await?;
     let rule = ThrottleRule { limit: 9, lockout: Duration::from_secs(600) };
     store.count_attempt("old", rule, at(4399)).await?;
     store.count_attempt("live", rule, at(4401)).await?;
 
-    assert_eq!(store.purge(now).await?, 4, "one login, cookie, replay mark and counter each");
+    assert_eq!(store.purge(now).await?, 6, "one row of each kind");
+    assert_eq!(store.enrolment(old.handle).await?, None);
+    assert_eq!(store.enrolment(live.handle).await?, Some(live));
+    assert_eq!(store.devices(owner).await?, [live_device]);
     assert_eq!(store.login(old_login.handle).await?, None);
     assert_eq!(store.login(live_login.handle).await?, Some(live_login));
     assert_eq!(store.cookie(old_cookie.id_hash).await?, None);

@@ -9,10 +9,11 @@ use crate::audit::{AuditRecord, Outcome};
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
 use crate::store::{
-    AccessTokenRecord, AccountId, AccountRecord, ClientRecord, CodeRecord, CookieRecord, FactorId,
+    AccessTokenRecord, AccountId, AccountRecord, ClientRecord, CodeRecord, CookieRecord,
+    DeviceGrantRecord, DeviceGrantState, DeviceId, DeviceRecord, EnrolmentRecord, FactorId,
     FactorKind, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, PendingMetadata,
-    RefreshTokenRecord, SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord,
-    SigningKeyRecord,
+    PushedRequestRecord, RefreshTokenRecord, SamlKeyRecord, SamlMetadataRecord, SessionId,
+    SessionRecord, SigningKeyRecord,
 };
 
 /// Seconds of a day.
@@ -206,6 +207,33 @@ pub(super) fn refresh_token(
     }
 }
 
+/// A pushed request that expires a minute after [`ISSUED`].
+pub(super) fn pushed_request(n: u32) -> PushedRequestRecord {
+    PushedRequestRecord {
+        hash: hash("pushed request", n),
+        client: format!("chat-{n}"),
+        parameters: format!("[[\"scope\",\"openid\"],[\"state\",\"Zoë {n}\"]]"),
+        created_at: at(ISSUED),
+        expires_at: at(ISSUED + 60),
+    }
+}
+
+/// A device grant without an answer that expires ten minutes after [`ISSUED`].
+pub(super) fn device_grant(n: u32) -> DeviceGrantRecord {
+    DeviceGrantRecord {
+        hash: hash("device code", n),
+        user_code: hash("user code", n),
+        client: format!("tool-{n}"),
+        scope: format!("openid scope-{n}"),
+        ip: Some(format!("2001:db8::{n:x}")),
+        user_agent: Some(format!("Tool/{n}")),
+        state: DeviceGrantState::Pending,
+        created_at: at(ISSUED),
+        expires_at: at(ISSUED + 600),
+        polled_at: Some(at(ISSUED + 10)),
+    }
+}
+
 pub(super) fn cookie(n: u32) -> CookieRecord {
     CookieRecord {
         id_hash: hash("cookie", n),
@@ -224,6 +252,42 @@ pub(super) fn factor(account: AccountId, n: u32) -> FactorRecord {
         created_at: at(500 + u64::from(n)),
         last_used_at: Some(at(501)),
         last_step: Some(58_800_000),
+        credential: None,
+        sign_count: None,
+    }
+}
+
+pub(super) fn passkey(account: AccountId, n: u32) -> FactorRecord {
+    FactorRecord {
+        kind: FactorKind::Passkey,
+        last_step: None,
+        credential: Some(hash("credential", n)),
+        sign_count: Some(41),
+        ..factor(account, n)
+    }
+}
+
+pub(super) fn device(account: AccountId, n: u32) -> DeviceRecord {
+    DeviceRecord {
+        id: DeviceId(uuid(0xde, n)),
+        token: hash("device", n),
+        account,
+        created_at: at(510 + u64::from(n)),
+        last_used_at: Some(at(520)),
+        expires_at: at(900),
+        ip: Some(format!("192.0.2.{n}")),
+        user_agent: Some(format!("Browser/{n}")),
+    }
+}
+
+pub(super) fn enrolment(account: AccountId, n: u32) -> EnrolmentRecord {
+    EnrolmentRecord {
+        handle: hash("enrolment", n),
+        account,
+        session: session_id(n),
+        kind: FactorKind::Totp,
+        sealed: vec![0, 253, 4],
+        expires_at: at(900),
     }
 }
 

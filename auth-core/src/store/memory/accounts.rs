@@ -29,7 +29,7 @@ impl State {
 
     /// Writes an account that passed [`Self::check_unique`] and [`Self::expects_stored_version`].
     pub(super) fn write_account(&mut self, mut account: AccountRecord) {
-        let Some(stored) = self.accounts.get(&account.id) else { return };
+        let Some(stored) = self.accounts.get(&account.id).cloned() else { return };
         account.numeric_id = stored.numeric_id;
         account.created_at = stored.created_at;
         account.version = stored.version + 1;
@@ -43,7 +43,39 @@ impl State {
             let scope = RevocationScope::Account(account.id);
             self.revoke(scope, account.updated_at, "account_inactive");
         }
+        self.account_event(&stored, &account);
         self.insert_account(account);
+    }
+
+    /// Makes an account; `numeric_id` none takes the next number.
+    fn make_account(
+        &mut self,
+        new: NewAccount,
+        numeric_id: Option<i64>,
+    ) -> Result<AccountRecord, StoreError> {
+        if self.accounts.contains_key(&new.account.id) {
+            return Err(conflict("id"));
+        }
+        self.check_unique(&new.account)?;
+        if let Some(identity) = &new.identity {
+            self.check_unlinked(identity)?;
+        }
+        let taken = |number| self.accounts.values().any(|account| account.numeric_id == number);
+        if numeric_id.is_some_and(taken) {
+            return Err(conflict("numeric_id"));
+        }
+        let numeric_id = numeric_id.unwrap_or(self.last_numeric_id + 1);
+
+        self.last_numeric_id = self.last_numeric_id.max(numeric_id);
+        let account = AccountRecord { numeric_id, version: 1, ..new.account };
+        self.insert_account(account.clone());
+        if let Some(identity) = new.identity {
+            self.identities.insert(identity_key(&identity), identity);
+        }
+        if let Some(password) = new.password {
+            self.passwords.insert(account.id, password);
+        }
+        Ok(account)
     }
 
     fn insert_account(&mut self, account: AccountRecord) {
@@ -59,12 +91,17 @@ impl State {
         if taken { Err(conflict("identity")) } else { Ok(()) }
     }
 
+    /// Makes an account, or refuses it and changes nothing.
+    pub(super) fn create(&mut self, new: NewAccount) -> Result<AccountRecord, StoreError> {
+        self.make_account(new, None)
+    }
+
     fn account_of(&self, id: Option<&AccountId>) -> Option<AccountRecord> {
         id.and_then(|id| self.accounts.get(id)).cloned()
     }
 }
 
-fn identity_key(identity: &IdentityRecord) -> (String, String) {
+pub(super) fn identity_key(identity: &IdentityRecord) -> (String, String) {
     (identity.connector.clone(), identity.subject.clone())
 }
 
@@ -108,24 +145,19 @@ impl AccountStore for MemoryStore {
         audit: Vec<AuditRecord>,
     ) -> Result<AccountRecord, StoreError> {
         let mut state = self.open()?;
-        if state.accounts.contains_key(&new.account.id) {
-            return Err(conflict("id"));
-        }
-        state.check_unique(&new.account)?;
-        if let Some(identity) = &new.identity {
-            state.check_unlinked(identity)?;
-        }
+        let account = state.make_account(new, None)?;
+        state.append(audit);
+        Ok(account)
+    }
 
-        state.last_numeric_id += 1;
-        let account =
-            AccountRecord { numeric_id: state.last_numeric_id, version: 1, ..new.account };
-        state.insert_account(account.clone());
-        if let Some(identity) = new.identity {
-            state.identities.insert(identity_key(&identity), identity);
-        }
-        if let Some(password) = new.password {
-            state.passwords.insert(account.id, password);
-        }
+    async fn create_numbered_account(
+        &self,
+        new: NewAccount,
+        numeric_id: i64,
+        audit: Vec<AuditRecord>,
+    ) -> Result<AccountRecord, StoreError> {
+        let mut state = self.open()?;
+        let account = state.make_account(new, Some(numeric_id))?;
         state.append(audit);
         Ok(account)
     }
@@ -174,7 +206,10 @@ impl AccountStore for MemoryStore {
         audit: Vec<AuditRecord>,
     ) -> Result<bool, StoreError> {
         let mut state = self.open()?;
-        let gone = state.identities.remove(&(connector.to_owned(), subject.to_owned())).is_some();
+        let key = (connector.to_owned(), subject.to_owned());
+        let gone = state.identities.remove(&key).is_some();
+        state.sync_marks.remove(&key);
+        state.password_changes.remove(&key);
         if gone {
             state.append(audit);
         }
@@ -196,6 +231,8 @@ impl AccountStore for MemoryStore {
         if revoke_sessions {
             let scope = RevocationScope::Account(password.account);
             state.revoke(scope, password.changed_at, "password_changed");
+            let account = Some(password.account);
+            state.sessions_event(account, password.changed_at, "password_changed");
         }
         state.passwords.insert(password.account, password);
         state.append(audit);

@@ -69,8 +69,11 @@ impl LoginStore for MemoryStore {
             state.check_unique(account)?;
         }
         state.check_session_id(&completion.session)?;
-        if completion.factor.is_some() && state.has_factor(completion.session.account) {
-            return Ok(false);
+        if let Some((factor, _)) = &completion.factor {
+            if state.has_factor(completion.session.account) {
+                return Ok(false);
+            }
+            state.check_new_factor(factor)?;
         }
 
         state.write_login(completion.login);

@@ -6,15 +6,24 @@
 
 mod accounts;
 mod audit;
+mod client_accounts;
+mod devices;
+mod enrolments;
 mod factors;
+mod grants;
+mod identities;
 mod keys;
+mod linking;
 mod logins;
+mod outbox;
 mod purge;
 mod replay;
 mod saml;
 mod sessions;
+mod sync;
 mod throttle;
 mod tokens;
+mod upstream;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -22,13 +31,16 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClientRecord, CodeRecord,
-    CookieRecord, FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord,
-    SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord, SigningKeyRecord, Store,
-    StoreError,
+    AccessTokenRecord, AccountId, AccountRecord, AuditEntry, ClaimMap, ClientAccountRecord,
+    ClientRecord, CodeRecord, CookieRecord, DeviceGrantRecord, DeviceRecord, EnrolmentRecord,
+    FactorId, FactorRecord, IdentityRecord, LoginRecord, PasswordRecord, PostponementRecord,
+    PushedRequestRecord, SamlKeyRecord, SamlMetadataRecord, SessionId, SessionRecord,
+    SigningKeyRecord, Store, StoreError, SyncJobId, SyncJobRecord, SyncMark, UpstreamSessionRecord,
 };
 use crate::clock::Timestamp;
 use crate::secret::TokenHash;
+use outbox::Outbox;
+use sync::SyncDirectory;
 use throttle::Counter;
 use tokens::RefreshRow;
 
@@ -50,7 +62,7 @@ impl Default for Lifetime {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     accounts: HashMap<AccountId, AccountRecord>,
     by_username: BTreeMap<String, AccountId>,
@@ -58,15 +70,25 @@ struct State {
     last_numeric_id: i64,
     /// By connector and subject.
     identities: BTreeMap<(String, String), IdentityRecord>,
+    /// What was last noted of a change of the password, by connector and subject.
+    password_changes: HashMap<(String, String), String>,
+    /// Further claims.
+    claims: HashMap<AccountId, ClaimMap>,
     passwords: HashMap<AccountId, PasswordRecord>,
     logins: HashMap<TokenHash, LoginRecord>,
     sessions: BTreeMap<SessionId, SessionRecord>,
+    upstream_sessions: BTreeMap<SessionId, UpstreamSessionRecord>,
     cookies: HashMap<TokenHash, CookieRecord>,
     codes: HashMap<TokenHash, CodeRecord>,
     access_tokens: HashMap<TokenHash, AccessTokenRecord>,
     refresh_tokens: HashMap<TokenHash, RefreshRow>,
+    pushed_requests: HashMap<TokenHash, PushedRequestRecord>,
+    device_grants: HashMap<TokenHash, DeviceGrantRecord>,
     factors: BTreeMap<FactorId, FactorRecord>,
     recovery_codes: HashMap<AccountId, HashSet<[u8; 32]>>,
+    enrolments: HashMap<TokenHash, EnrolmentRecord>,
+    postponements: Vec<PostponementRecord>,
+    devices: HashMap<TokenHash, DeviceRecord>,
     signing_keys: Vec<SigningKeyRecord>,
     clients: BTreeMap<String, ClientRecord>,
     saml_metadata: BTreeMap<String, SamlMetadataRecord>,
@@ -75,8 +97,15 @@ struct State {
     counters: HashMap<String, Counter>,
     /// When the mark of (scope, key) expires.
     seen: HashMap<(String, TokenHash), Timestamp>,
+    /// What was last seen, by connector and subject.
+    sync_marks: HashMap<(String, String), SyncMark>,
+    sync_directories: HashMap<String, SyncDirectory>,
+    sync_jobs: BTreeMap<SyncJobId, SyncJobRecord>,
     trail: Vec<AuditEntry>,
     last_sequence: i64,
+    /// By client and account.
+    client_accounts: BTreeMap<(String, AccountId), ClientAccountRecord>,
+    outbox: Outbox,
 }
 
 impl MemoryStore {

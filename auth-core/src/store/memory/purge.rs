@@ -12,15 +12,29 @@ use crate::store::SessionRecord;
 /// finds the session to end, and a listing can say why a session is over.
 const KEPT: Duration = Duration::from_hours(24);
 
+/// How long past runs of a synchronisation are listed.
+const RUNS_KEPT: Duration = Duration::from_hours(24 * 90);
+
 impl State {
     /// Removes what has expired before `now`; returns how many rows went.
     pub(super) fn purge(&mut self, now: Timestamp) -> u64 {
         let mut gone = remove(&mut self.logins, |login| login.expires_at <= now);
+        gone += remove(&mut self.enrolments, |enrolment| enrolment.expires_at <= now);
+        gone += remove(&mut self.devices, |device| device.expires_at <= now);
         gone += remove(&mut self.cookies, |cookie| cookie.expires_at <= now);
         gone += remove(&mut self.codes, |code| code.expires_at + KEPT <= now);
+        gone += remove(&mut self.pushed_requests, |request| request.expires_at <= now);
+        gone += remove(&mut self.device_grants, |grant| grant.expires_at <= now);
         gone += remove(&mut self.seen, |expires_at| *expires_at <= now);
         gone += remove(&mut self.counters, |counter| counter.until <= now);
+        let before = self.upstream_sessions.len();
+        self.upstream_sessions.retain(|_, record| record.expires_at > now);
+        gone += (before - self.upstream_sessions.len()) as u64;
+        gone += self.outbox.purge(now);
         gone += remove_ended(&mut self.sessions, now);
+        let runs = self.sync_jobs.len();
+        self.sync_jobs.retain(|_, job| job.finished_at.is_none_or(|end| end + RUNS_KEPT > now));
+        gone += (runs - self.sync_jobs.len()) as u64;
         let sessions = &self.sessions;
         gone += remove(&mut self.access_tokens, |token| {
             token.expires_at <= now || !sessions.contains_key(&token.session)

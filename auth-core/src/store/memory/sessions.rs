@@ -21,6 +21,11 @@ impl State {
         at: Timestamp,
         reason: &str,
     ) -> Vec<SessionRecord> {
+        match scope {
+            RevocationScope::Session(_) => {}
+            RevocationScope::Account(account) => self.forget_devices(account),
+            RevocationScope::All => self.devices.clear(),
+        }
         self.revoke_where(at, reason, |session| match scope {
             RevocationScope::Session(id) => session.id == id || session.parent == Some(id),
             RevocationScope::Account(account) => session.account == account,
@@ -36,13 +41,17 @@ impl State {
         matches: impl Fn(&SessionRecord) -> bool,
     ) -> Vec<SessionRecord> {
         let chosen = self.sessions.values_mut().filter(|s| s.revoked_at.is_none() && matches(s));
-        chosen
+        let ended: Vec<SessionRecord> = chosen
             .map(|session| {
                 session.revoked_at = Some(at);
                 session.revoked_reason = Some(reason.to_owned());
                 session.clone()
             })
-            .collect()
+            .collect();
+        for session in &ended {
+            self.session_event(session, at);
+        }
+        ended
     }
 
     pub(super) fn check_session_id(&self, session: &SessionRecord) -> Result<(), StoreError> {
@@ -95,7 +104,13 @@ impl SessionStore for MemoryStore {
         audit: Vec<AuditRecord>,
     ) -> Result<Vec<SessionRecord>, StoreError> {
         let mut state = self.open()?;
-        let ended = state.revoke(revocation.scope, revocation.at, &revocation.reason);
+        let Revocation { scope, at, reason } = revocation;
+        let ended = state.revoke(scope, at, &reason);
+        match scope {
+            RevocationScope::Session(_) => {}
+            RevocationScope::Account(account) => state.sessions_event(Some(account), at, &reason),
+            RevocationScope::All => state.sessions_event(None, at, &reason),
+        }
         state.append(audit);
         Ok(ended)
     }

@@ -8,6 +8,7 @@ use crate::store::{Attempt, StoreError, ThrottleRule, ThrottleStore};
 
 /// A counter. The door is shut while the count has reached the rule's limit and `until` has not
 /// come, so that taking one attempt back opens it again.
+#[derive(Clone)]
 pub(super) struct Counter {
     count: i64,
     /// When the counter is as if it were not there: last counted attempt plus the lockout time.

@@ -12,6 +12,7 @@ use crate::store::{
 };
 
 /// A refresh token, and whether any token that succeeded it was used.
+#[derive(Clone)]
 pub(super) struct RefreshRow {
     pub(super) record: RefreshTokenRecord,
     pub(super) successor_used: bool,

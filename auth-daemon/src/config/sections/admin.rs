@@ -20,7 +20,6 @@ pub(in crate::config) struct RawAdmin {
 #[derive(Debug)]
 pub(crate) struct Admin {
     /// User names, in the form in which names are compared.
-    #[cfg_attr(not(test), expect(dead_code, reason = "comes with the console"))]
     pub(crate) accounts: Vec<String>,
 }
 

@@ -1,23 +1,68 @@
 //! `[mfa]`: who needs a second factor.
 
+mod extras;
+
+use std::time::Duration;
+
+use auth_core::factor::{TotpSettings, UpstreamFactors};
+use auth_core::store::GraceRule;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::finding::{KeyPath, Problems};
-use crate::config::values::PublicUrl;
+use crate::config::values::{DurationText, PublicUrl};
+use extras::{RawGrace, RawTotp, RawUpstream};
 
 /// Who needs a second factor.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct RawMfa {
     /// What holds where no rule matches.
     policy: MfaPolicy,
     /// The name that authenticator applications show. Default: the host of `public_url`.
     issuer: Option<String>,
+    /// Whether passkeys and security keys are offered as a second factor. They need a host name
+    /// in `public_url`, and are bound to it.
+    passkeys: bool,
+    /// Whether a passkey may also stand in for user name and password. The authenticator verifies
+    /// its user, so it counts as two factors. For local accounts and those of a directory.
+    passwordless: bool,
+    /// How long a device is remembered, at most `90d`, on which somebody passed the second factor
+    /// and asked for it. It spares what the policy asks for, not what a client asks for by
+    /// `acr_values`. Not set: no device is remembered.
+    remember_device: Option<DurationText>,
+    /// How often or how long whoever has no second factor may put off setting one up. Not set:
+    /// not at all.
+    grace: Option<RawGrace>,
+    /// How new authenticator applications make their codes. Those that are set up stay as they
+    /// are.
+    totp: RawTotp,
+    /// Connectors (`[[saml]]`, `[[oidc]]`) whose own second factor counts, by the usual values of
+    /// `amr`, `acr` or the authentication context. For other values use `[[mfa.upstream]]`.
+    trust_upstream: Vec<String>,
+    /// Which values count at one connector.
+    upstream: Vec<RawUpstream>,
     /// Rules for some people, networks or clients. All that match count, and the strictest of
     /// them wins, whatever `policy` says.
     rule: Vec<RawMfaRule>,
+}
+
+impl Default for RawMfa {
+    fn default() -> Self {
+        Self {
+            policy: MfaPolicy::default(),
+            issuer: None,
+            passkeys: true,
+            passwordless: false,
+            remember_device: None,
+            grace: None,
+            totp: RawTotp::default(),
+            trust_upstream: Vec::new(),
+            upstream: Vec::new(),
+            rule: Vec::new(),
+        }
+    }
 }
 
 /// A rule for some people, networks or clients. Every condition that it names must hold; it names
@@ -64,6 +109,18 @@ pub(crate) struct Mfa {
     pub(crate) issuer: String,
     /// All that match count, the strictest wins.
     pub(crate) rules: Vec<MfaRule>,
+    /// Whether passkeys are offered, where `public_url` has a host name.
+    pub(crate) passkeys: bool,
+    /// Whether a passkey may stand in for the password.
+    pub(crate) passwordless: bool,
+    /// How long a device is remembered.
+    pub(crate) remember_device: Option<Duration>,
+    /// How an enrolment may be put off.
+    pub(crate) grace: Option<GraceRule>,
+    /// How codes of new applications are made.
+    pub(crate) totp: TotpSettings,
+    /// What counts as a second factor, by connector.
+    pub(crate) upstream: Vec<(String, UpstreamFactors)>,
 }
 
 /// A rule; conditions that are set must all hold.
@@ -87,6 +144,8 @@ pub(crate) struct MfaRule {
 pub(in crate::config) struct Known<'a> {
     pub(in crate::config) connectors: &'a [String],
     pub(in crate::config) clients: &'a [String],
+    /// Connectors of an upstream identity provider.
+    pub(in crate::config) upstream: &'a [String],
 }
 
 impl RawMfa {
@@ -114,7 +173,29 @@ impl RawMfa {
             .enumerate()
             .map(|(index, rule)| rule.resolve(&at.key("rule").index(index), known, problems))
             .collect();
-        Mfa { policy: self.policy, issuer, rules }
+        let host_is_name = public_url.is_none_or(|url| url.url().domain().is_some());
+        if self.passwordless && !(self.passkeys && host_is_name) {
+            problems.error(
+                &at.key("passwordless"),
+                "is true, but no passkey can be used",
+                "set mfa.passkeys to true and use a host name in public_url, not an IP address",
+            );
+        }
+        Mfa {
+            policy: self.policy,
+            issuer,
+            rules,
+            passkeys: self.passkeys && host_is_name,
+            passwordless: self.passwordless,
+            remember_device: extras::remembered(
+                self.remember_device.as_ref(),
+                &at.key("remember_device"),
+                problems,
+            ),
+            grace: self.grace.and_then(|grace| grace.resolve(&at.key("grace"), problems)),
+            totp: self.totp.resolve(&at.key("totp"), problems),
+            upstream: extras::upstream(self.trust_upstream, self.upstream, at, known, problems),
+        }
     }
 }
 
@@ -128,6 +209,10 @@ impl Mfa {
                 && rule.client.is_none()
                 && rule.may_match_local()
         };
+        // Whoever may put it off signs in by the password alone meanwhile.
+        if self.grace.is_some() {
+            return false;
+        }
         // A required rule for all of them wins over any other; without one, every rule that may
         // match has to be as strict as the policy.
         let required_by_rule =

@@ -6,11 +6,14 @@
 //! problems, so that one run reports every error. A value it had to make up after an error is
 //! never seen by anybody, for the configuration is refused as a whole.
 
+pub(crate) mod accounts;
 pub(crate) mod admin;
+pub(crate) mod claims;
 pub(crate) mod client;
 pub(crate) mod directory;
 pub(crate) mod keys;
 pub(crate) mod listen;
+pub(crate) mod login;
 pub(crate) mod mfa;
 pub(crate) mod oidc;
 pub(crate) mod password;

@@ -28,7 +28,8 @@ pub(in crate::config) struct RawStorage {
     /// PostgreSQL only: PEM file with the certificate authorities to trust instead of the
     /// system's.
     ca_file: Option<PathBuf>,
-    /// Connections to the database of this node, 1 to 200.
+    /// Connections to the database of this node, 1 to 200. SQLite reads by one for each core at
+    /// most, and by 8.
     #[schemars(range(min = 1, max = 200))]
     pool_size: u32,
 }

@@ -33,13 +33,13 @@ fn ids() {
         let found = found(&format!("{PUBLIC_URL}{text}"), Severity::Error);
         assert!(found.len() == 1 && found[0].contains("is no id"), "{id:?} {found:?}");
     }
-    for id in ["local", "continue", "factor", "enrol"] {
+    for id in ["local", "continue", "factor", "enrol", "passkey"] {
         check(&CORP.replace("corp", id), &[&format!("directory[0].id ({id}): `{id}` is reserved")]);
     }
     check(&format!("{CORP}{CORP}"), &["directory[1].id (corp): is the id of directory[0] too"]);
     check(
         &format!("{CORP}[[oidc]]\nid = \"corp\"\nissuer = \"https://a\"\nclient_id = \"x\""),
-        &["oidc: not available", "oidc[0].id (corp): is the id of directory[0] too"],
+        &["oidc[0].id (corp): is the id of directory[0] too"],
     );
 }
 
@@ -61,6 +61,11 @@ fn servers() {
         ["dc1.example.com", "http://a", "ldaps://a/dc=x", "ldaps://u:p@a", "ldaps://", "ldaps:///"]
     {
         server(other, false, &["directory[0].servers[0] (corp): is no server URL"]);
+    }
+    server("srv://example.com", false, &[]);
+    server("srv://example.com", true, &[]);
+    for odd in ["srv://example.com:389", "srv://10.0.0.1", "srv://[::1]"] {
+        server(odd, false, &["directory[0].servers[0] (corp): names no domain"]);
     }
     server("ldaps://[::2]", false, &["directory[0].servers[0] (corp): a certificate cannot be"]);
     server("ldaps://a", true, &["directory[0].starttls (corp): is for ldap:// servers"]);
@@ -131,16 +136,18 @@ fn search() {
 }
 
 #[test]
-fn synchronisation_is_accepted_with_a_warning() {
+fn synchronisation_is_accepted() {
     let base = format!(
         "[listen]\ntrusted_proxies = [\"127.0.0.1\"]\n{CORP}bind_dn = \"cn=r\"\nbind_password = \"x\"\n"
     );
-    check_warnings(
-        &format!(
-            "{base}[directory.sync]\nschedule = \"every 15m\"\ndeactivation_brake = {{ share = \"20%\", people = 3 }}"
-        ),
-        &["directory[0].sync (corp): this version does not synchronise"],
-    );
+    for schedule in ["every 15m", "0 3 * * *", "off"] {
+        check_warnings(
+            &format!(
+                "{base}[directory.sync]\nschedule = \"{schedule}\"\ndeactivation_brake = {{ share = \"20%\", people = 3 }}"
+            ),
+            &[],
+        );
+    }
     check_key("[directory.sync]\nschedule = \"daily\"", &["sync.schedule (corp): is no schedule"]);
     check_key(
         "[directory.sync]\nschedule = \"every 1s\"",
@@ -153,5 +160,23 @@ fn synchronisation_is_accepted_with_a_warning() {
     check_warnings(
         &base.replace("bind_dn = \"cn=r\"\nbind_password = \"x\"\n", ""),
         &["directory[0].bind_dn (corp): is not set: people are searched anonymously"],
+    );
+}
+
+#[test]
+fn group_maps() {
+    check_key("[[directory.group_map]]\ngroup = \"staff\"\nteams = [\"eng\"]", &[]);
+    check_key("[[directory.group_map]]\ngroup = \"staff\"\nrole = \"guest\"", &[]);
+    check_key(
+        "[[directory.group_map]]\nteams = [\"eng\"]",
+        &["group_map[0].group (corp): is missing"],
+    );
+    check_key(
+        "[[directory.group_map]]\ngroup = \"staff\"",
+        &["group_map[0] (corp): brings nothing"],
+    );
+    check_key(
+        "[[directory.group_map]]\ngroup = \"staff\"\nchannels = [\"a/b\", \"\"]",
+        &["group_map[0].channels[1] (corp): is no name"],
     );
 }

@@ -82,8 +82,8 @@ fn documented_defaults_are_the_real_ones() {
     for key in ["minimum_length", "lockout", "ring_file", "pool_size", "memory_kib", "mobile"] {
         assert!(text.contains(key), "{key}\n{text}");
     }
-    // Naming listen.tls with nothing in it would be a mistake.
-    let text = text.replace("[listen.tls]\n", "");
+    // Naming one of these with nothing in it would be a mistake.
+    let text = text.replace("[listen.tls]\n", "").replace("[mfa.grace]\n", "");
     assert_eq!(format!("{:?}", config(&text)), format!("{:?}", config("")));
 
     let of_list = |list: &str| {

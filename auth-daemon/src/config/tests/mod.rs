@@ -7,6 +7,7 @@ mod environment;
 mod files;
 mod sections;
 mod structure;
+mod upstream;
 
 use std::ffi::OsString;
 

@@ -262,19 +262,76 @@ fn saml() {
 }
 
 #[test]
-fn connectors_of_later_versions_are_refused_and_judged() {
-    check(
-        "[[oidc]]\nid = \"google\"\npreset = \"google\"\nclient_id = \"x\"",
-        &["oidc: not available in this version"],
-    );
+fn connectors_are_judged() {
+    check("[[oidc]]\nid = \"google\"\npreset = \"google\"\nclient_id = \"x\"", &[]);
     check(
         "[[saml]]\nid = \"login page\"\nclock_skew = \"10m\"\n[[oidc]]\nid = \"google\"",
         &[
             "saml[0].id (login page): is no id",
             "saml[0].clock_skew (login page): 10m is out of range; give \"0s\" to \"5m\"",
-            "oidc: not available in this version",
             "oidc[0].client_id (google): is missing",
             "oidc[0].issuer (google): is missing",
+        ],
+    );
+}
+
+#[test]
+fn what_spares_a_second_factor() {
+    check("[mfa.grace]", &["mfa.grace: names neither logins nor days"]);
+    check("[mfa]\ngrace = { logins = 0 }", &["mfa.grace.logins: is out of range"]);
+    check("[mfa]\ngrace = { days = 366 }", &["mfa.grace.days: is out of range"]);
+    check("[mfa]\nremember_device = \"91d\"", &["mfa.remember_device: 91d is out of range"]);
+    let mfa = config("[mfa]\ngrace = { logins = 3, days = 7 }\nremember_device = \"30d\"").mfa;
+    let grace = mfa.grace.unwrap();
+    assert_eq!((grace.logins, grace.lasts), (Some(3), Some(Duration::from_secs(7 * 86_400))));
+    assert_eq!(mfa.remember_device, Some(Duration::from_secs(30 * 86_400)));
+    let mfa = config("").mfa;
+    assert!(mfa.grace.is_none() && mfa.remember_device.is_none() && mfa.upstream.is_empty());
+    // A password alone lets in whoever puts it off.
+    check(
+        "[password]\nminimum_length = 10\n[mfa]\npolicy = \"required\"\ngrace = { days = 7 }",
+        &["password.minimum_length: 10 is too short"],
+    );
+}
+
+#[test]
+fn passkeys_need_a_host_name() {
+    let with = |url: &str, more: &str| format!("public_url = \"{url}\"\n[mfa]\n{more}");
+    let errors = |text: &str| found(text, Severity::Error);
+    assert_eq!(errors(&with("https://sso.example.com", "passwordless = true")), [] as [&str; 0]);
+    for text in [
+        with("https://192.0.2.1", "passwordless = true"),
+        with("https://sso.example.com", "passwordless = true\npasskeys = false"),
+    ] {
+        compare(&text, &errors(&text), &["mfa.passwordless: is true, but no passkey can be used"]);
+    }
+    assert!(config("").mfa.passkeys && !config("").mfa.passwordless);
+    let by_address = load(&with("https://192.0.2.1", ""), &[]).unwrap().config;
+    assert!(!by_address.mfa.passkeys, "none are offered at an address");
+}
+
+#[test]
+fn how_codes_are_made() {
+    check("[mfa.totp]\ndigits = 5", &["mfa.totp: `digits` must be 6, 7 or 8"]);
+    check("[mfa.totp]\nperiod = 10", &["mfa.totp: `period` must be 15 to 120"]);
+    let totp = config("[mfa.totp]\nalgorithm = \"SHA256\"\ndigits = 8").mfa.totp;
+    assert_eq!((totp.algorithm.as_str(), totp.digits, totp.period), ("SHA256", 8, 30));
+    assert_eq!(config("").mfa.totp, auth_core::factor::TotpSettings::default());
+}
+
+#[test]
+fn whose_second_factor_counts() {
+    check(
+        "[mfa]\ntrust_upstream = [\"local\"]",
+        &["mfa.trust_upstream[0]: `local` is no [[saml]] or [[oidc]] connection"],
+    );
+    check("[[mfa.upstream]]\naccept = [\"mfa\"]", &["mfa.upstream[0].connector: is missing"]);
+    let table = "[[mfa.upstream]]\nconnector = \"okta\"\naccept = [\"pwd\"]";
+    check(
+        table,
+        &[
+            "mfa.upstream[0]: `okta` is no [[saml]] or [[oidc]] connection",
+            "mfa.upstream[0].accept: \"pwd\" does not say",
         ],
     );
 }

@@ -3,7 +3,7 @@
 use crate::config::finding::{KeyPath, Problems};
 
 /// Words of the paths below `/login/`, and the connector of local passwords.
-const RESERVED: [&str; 4] = ["local", "continue", "factor", "enrol"];
+const RESERVED: [&str; 5] = ["local", "continue", "factor", "enrol", "passkey"];
 
 impl Problems {
     /// Checks the id of a directory, connection or client. `None` when it cannot be used.

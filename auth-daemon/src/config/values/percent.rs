@@ -34,7 +34,6 @@ pub(crate) struct Percent(u8);
 
 impl Percent {
     /// The number in front of the percent sign.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used once sync jobs exist"))]
     pub(crate) const fn value(self) -> u8 {
         self.0
     }

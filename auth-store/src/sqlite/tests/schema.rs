@@ -42,11 +42,6 @@ async fn first_values_are_written_with_the_schema_and_never_again() {
     assert_eq!(store.named_value("x").await.unwrap(), None);
 }
 
-/// The number of the newest migration.
-fn newest() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.number).max().unwrap()
-}
-
 #[tokio::test]
 async fn a_schema_that_is_only_in_the_write_ahead_log_is_found() {
     let (folder, file) = fresh_file();
@@ -95,7 +90,8 @@ fn many_nodes_may_start_at_once() {
         });
         let c = Connection::open(&file).unwrap();
         let count = |sql: &str| c.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-        assert_eq!(count("SELECT count(*) FROM schema_migration"), newest());
+        let known = i64::try_from(MIGRATIONS.len()).unwrap();
+        assert_eq!(count("SELECT count(*) FROM schema_migration"), known);
         assert_eq!(count("SELECT count(*) FROM named_value"), 1, "the first values of one node");
         drop(stores);
     }
@@ -127,8 +123,11 @@ fn alter(file: &Path, sql: &str) {
 async fn a_newer_schema_is_refused_and_the_file_untouched() {
     let (_folder, file) = fresh_file();
     made_and_closed(&file).await;
-    alter(&file, "INSERT INTO schema_migration VALUES (99, 'future', 'ab', 0)");
-    assert_refused(&file, &["schema 99", &format!("schema {}", newest())]).await;
+    let newest = MIGRATIONS.last().unwrap().number;
+    let future = newest + 1;
+    alter(&file, &format!("INSERT INTO schema_migration VALUES ({future}, 'future', 'ab', 0)"));
+    let texts = [format!("schema {future}"), format!("schema {newest}")];
+    assert_refused(&file, &texts.each_ref().map(String::as_str)).await;
     assert_eq!(look(&options(&file)).await.unwrap(), Found::Initialised);
 }
 
@@ -153,18 +152,14 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
     use crate::migration::Migration;
     let (_folder, file) = fresh_file();
     made_and_closed(&file).await;
-    let mut migrations: Vec<Migration> = MIGRATIONS
-        .iter()
-        .map(|known| Migration { number: known.number, name: known.name, sql: known.sql })
-        .collect();
-    migrations.push(Migration {
-        number: 99,
-        name: "broken",
-        sql: "CREATE TABLE half (x); CREATE TABLE half (x);",
-    });
+    let copy = |known: &Migration| Migration { ..*known };
+    let mut known: Vec<Migration> = MIGRATIONS.iter().map(copy).collect();
+    let number = MIGRATIONS.last().unwrap().number + 1;
+    let sql = "CREATE TABLE half (x); CREATE TABLE half (x);";
+    known.push(Migration { number, name: "broken", sql });
     let place = Place::File(file.clone());
-    let error = SqliteStore::open(&place, &migrations, &[], 1).err().unwrap().to_string();
-    assert!(error.contains("migration 99 (broken)"), "{error}");
+    let error = SqliteStore::open(&place, &known, &[], 1).err().unwrap().to_string();
+    assert!(error.contains(&format!("migration {number} (broken)")), "{error}");
     let c = Connection::open(&file).unwrap();
     let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
     assert_eq!(c.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 0);

@@ -139,5 +139,5 @@ async fn tokens_of_the_old_key_verify_after_the_rotation() {
     world.clock.advance(DAY);
     let keys = world.provider.signing_keys(world.clock.now()).await.unwrap();
     let hint = crate::handoff::id_token::read_hint(&id_token, &keys, world.provider.issuer());
-    assert_eq!(hint.unwrap().account, world.account.id);
+    assert_eq!(hint.unwrap().subject, world.account.id.to_string());
 }

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ClientKind {
-    /// By a reverse proxy that asks `/forward-auth`. Not available in this version.
+    /// By a reverse proxy that asks `/forward-auth` about every request.
     ForwardAuth,
-    /// By the GitLab-compatible provider. Not available in this version.
+    /// By the GitLab-compatible provider, as Mattermost speaks it.
     Gitlab,
     /// By OpenID Connect.
     #[default]
     Oidc,
-    /// By the sessions API alone. Not available in this version.
+    /// By the sessions API: a chat server that speaks no OpenID Connect exchanges its code there.
     SessionApi,
 }
 
@@ -31,7 +31,7 @@ impl ClientKind {
 
     /// Whether browsers are sent back to it with a code.
     pub(super) const fn has_redirect_uris(self) -> bool {
-        matches!(self, Self::Gitlab | Self::Oidc)
+        matches!(self, Self::Gitlab | Self::Oidc | Self::SessionApi)
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum TokenEndpointAuthMethod {
     ClientSecretPost,
     /// Not at all: a public client.
     None,
-    /// By a JWT signed with its own key (RFC 7523). Not available in this version.
+    /// By a JWT signed with its own key (RFC 7523); `jwks_file` holds the public ones.
     PrivateKeyJwt,
 }
 
@@ -65,7 +65,8 @@ pub(crate) enum IdTokenAlgorithm {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SubjectType {
-    /// Another `sub` for each client. Not available in this version.
+    /// Another `sub` for each host of redirect URIs, so that two clients cannot find out that they
+    /// have the same person.
     Pairwise,
     /// The same `sub` for all clients.
     #[default]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::delivery::{RawMattermost, RawWebhook};
 use super::kind::{ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod};
-use super::{Client, unavailable};
+use super::{Client, protocol};
 use crate::config::finding::{KeyPath, Problems};
 use crate::config::sections::session::SessionKind;
 use crate::config::values::{DAY, DurationText, MINUTE, SecretText};
@@ -27,7 +28,7 @@ pub(in crate::config) struct RawClient {
     /// Where browsers are sent back to with a code; compared exactly. https, or http to a
     /// loopback address (any port for a public client), or for a public client a scheme of its
     /// own with a period in it.
-    redirect_uris: Vec<String>,
+    pub(super) redirect_uris: Vec<String>,
     /// Where a sign-out may return to; the same rules.
     post_logout_redirect_uris: Vec<String>,
     /// Its secret.
@@ -36,11 +37,11 @@ pub(in crate::config) struct RawClient {
     secret_file: Option<PathBuf>,
     /// An application on people's own machines, which can keep no secret: it has none, and PKCE
     /// binds its codes.
-    public: bool,
+    pub(super) public: bool,
     /// How it proves who it is. Default: `client_secret_basic` and `client_secret_post` are both
     /// taken.
     pub(super) token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
-    /// Its public keys as a JWK set, for `private_key_jwt`. Not available in this version.
+    /// A file with its public keys as a JWK set (RFC 7517), for `private_key_jwt`.
     pub(super) jwks_file: Option<PathBuf>,
     /// Algorithm of its ID tokens.
     id_token_signed_response_alg: IdTokenAlgorithm,
@@ -48,13 +49,24 @@ pub(in crate::config) struct RawClient {
     scopes: Option<Vec<String>>,
     /// Groups that it is told of. Default: all.
     groups: Option<Vec<String>>,
+    /// Only people of one of these groups may sign in to it, and stay signed in. Default: all.
+    pub(super) allowed_groups: Option<Vec<String>>,
+    /// Claims about people that it is told of, beside `sub`, such as `name` and `email`. Default:
+    /// all that the scope grants.
+    pub(super) claims: Option<Vec<String>>,
     /// Only people of these connectors may sign in to it: `local` and ids of directories.
     /// Default: all.
     connectors: Option<Vec<String>>,
     /// What `sub` is.
     pub(super) subject_type: SubjectType,
-    /// Lifetime of access tokens and ID tokens, `30s` to `24h`.
-    access_token_lifetime: DurationText,
+    /// Whether the answer to a refresh holds an ID token. Default: true.
+    id_token_on_refresh: Option<bool>,
+    /// Whether it may use the device authorization grant (RFC 8628), for programs without a
+    /// browser. Default: true for a public client of kind `oidc`, else false.
+    pub(super) device_authorization: Option<bool>,
+    /// Lifetime of access tokens and ID tokens, `30s` to `24h`. Default: `10m`, and `60s` for kind
+    /// `gitlab`, which calls once.
+    access_token_lifetime: Option<DurationText>,
     /// How long a refresh token is good while nobody uses it. Default: as long as the session.
     refresh_token_lifetime: Option<DurationText>,
     /// What sort of session it gets: which length of `session.kinds`.
@@ -63,40 +75,15 @@ pub(in crate::config) struct RawClient {
     session_lifetime: Option<DurationText>,
     /// Its sessions end after so long without use. Default: never.
     session_idle_timeout: Option<DurationText>,
-    /// Where logout tokens are posted. Not available in this version.
+    /// Where logout tokens are posted (OpenID Connect Back-Channel Logout), for kind `oidc`.
     pub(super) backchannel_logout_uri: Option<String>,
-    /// Where events are posted. Not available in this version.
+    /// Where events are posted.
     pub(super) webhook: Option<RawWebhook>,
-    /// The chat server's own API, for pushing account changes. Not available in this version.
+    /// The API of the Mattermost server, for pushing account changes, for kind `gitlab`.
     pub(super) mattermost: Option<RawMattermost>,
-    /// Hosts behind the reverse proxy, for `forward-auth`. Not available in this version.
+    /// Hosts behind the reverse proxy, for `forward-auth`: `wiki.example.com`, or with a port that
+    /// is not 443.
     pub(super) hosts: Vec<String>,
-}
-
-/// Where events are posted. Not available in this version.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct RawWebhook {
-    /// The URL.
-    #[schemars(extend("x-required" = true))]
-    url: Option<String>,
-    /// Secret that signs the events.
-    secret: Option<SecretText>,
-    /// A file that holds `secret`.
-    secret_file: Option<PathBuf>,
-}
-
-/// The chat server's own API, for pushing account changes. Not available in this version.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct RawMattermost {
-    /// The server's URL.
-    #[schemars(extend("x-required" = true))]
-    url: Option<String>,
-    /// Access token of an administrator's account there.
-    token: Option<SecretText>,
-    /// A file that holds `token`.
-    token_file: Option<PathBuf>,
 }
 
 impl Default for RawClient {
@@ -115,9 +102,13 @@ impl Default for RawClient {
             id_token_signed_response_alg: IdTokenAlgorithm::default(),
             scopes: None,
             groups: None,
+            allowed_groups: None,
+            claims: None,
             connectors: None,
             subject_type: SubjectType::default(),
-            access_token_lifetime: "10m".into(),
+            id_token_on_refresh: None,
+            device_authorization: None,
+            access_token_lifetime: None,
             refresh_token_lifetime: None,
             session_kind: SessionKind::default(),
             session_lifetime: None,
@@ -131,6 +122,11 @@ impl Default for RawClient {
 }
 
 impl RawClient {
+    /// The hosts as written, for the checks of uniqueness.
+    pub(in crate::config) fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
     /// The id as written, for the checks of uniqueness.
     pub(in crate::config) fn id(&self) -> Option<&str> {
         self.id.as_deref()
@@ -143,8 +139,8 @@ impl RawClient {
         problems: &mut Problems,
     ) -> Client {
         let at = &at.clone().named(self.id.as_deref());
-        unavailable::refuse(&self, at, problems);
-        self.public |= self.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::None);
+        self.public |= self.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::None)
+            || self.kind == ClientKind::ForwardAuth;
         let id = problems.id(at, self.id.take()).unwrap_or_default();
         if let Some(name) = &self.name {
             problems.label(&at.key("name"), name);
@@ -153,12 +149,20 @@ impl RawClient {
         self.check_scopes(at, problems);
         self.check_connectors(at, connectors, problems);
         self.check_endpoints(at, problems);
+        self.check_gitlab(at, problems);
+        let webhook =
+            self.webhook.take().and_then(|hook| hook.resolve(&at.key("webhook"), problems));
+        let mattermost = self
+            .mattermost
+            .take()
+            .and_then(|server| server.resolve(&at.key("mattermost"), problems));
+        protocol::check(&self, at, problems);
+        let jwks = protocol::jwks(&self, at, problems);
         let secret = self.secret(at, problems);
-        let access = problems.duration(
-            &at.key("access_token_lifetime"),
-            &self.access_token_lifetime,
-            Duration::from_secs(30)..=DAY,
-        );
+        let access = self.access_token_lifetime.as_ref().and_then(|text| {
+            let at = at.key("access_token_lifetime");
+            problems.duration(&at, text, Duration::from_secs(30)..=DAY)
+        });
         let mut lifetime = |name: &str, text: &Option<DurationText>| {
             let text = text.as_ref()?;
             problems.duration(&at.key(name), text, MINUTE..=DAY * 400)
@@ -181,7 +185,10 @@ impl RawClient {
             kind: self.kind,
             redirect_uris: self.redirect_uris,
             post_logout_redirect_uris: self.post_logout_redirect_uris,
+            public: self.public,
             secret,
+            jwks,
+            hosts: self.hosts,
             token_endpoint_auth_method: if self.public {
                 Some(TokenEndpointAuthMethod::None)
             } else {
@@ -190,12 +197,20 @@ impl RawClient {
             id_token_algorithm: self.id_token_signed_response_alg,
             scopes: self.scopes,
             groups: self.groups,
+            allowed_groups: self.allowed_groups,
+            claims: self.claims,
+            subject_type: self.subject_type,
+            id_token_on_refresh: self.id_token_on_refresh,
+            device_authorization: self.device_authorization,
             connectors: self.connectors,
-            access_token_lifetime: access.unwrap_or_default(),
+            access_token_lifetime: access,
             refresh_token_lifetime: refresh,
             session_kind: self.session_kind,
             session_lifetime: session,
             session_idle_timeout: idle,
+            backchannel_logout_uri: self.backchannel_logout_uri,
+            webhook,
+            mattermost,
         }
     }
 
@@ -203,9 +218,6 @@ impl RawClient {
         let redirects = at.key("redirect_uris");
         if self.kind.has_redirect_uris() && self.redirect_uris.is_empty() {
             problems.missing(&redirects, "list where browsers return to with a code");
-        }
-        if self.kind == ClientKind::ForwardAuth && self.hosts.is_empty() {
-            problems.missing(&at.key("hosts"), "list the hosts behind the reverse proxy");
         }
         problems.redirect_uris(&redirects, &self.redirect_uris, self.public);
         problems.redirect_uris(
@@ -248,22 +260,42 @@ impl RawClient {
         }
     }
 
-    fn check_endpoints(&mut self, at: &KeyPath, problems: &mut Problems) {
+    /// What goes with one protocol only.
+    fn check_gitlab(&self, at: &KeyPath, problems: &mut Problems) {
+        let is_gitlab = self.kind == ClientKind::Gitlab;
+        if self.mattermost.is_some() && !is_gitlab {
+            problems.error(
+                &at.key("mattermost"),
+                "is for clients of kind \"gitlab\"",
+                "set the kind, or remove it",
+            );
+        }
+        if !is_gitlab {
+            return;
+        }
+        let method = self.token_endpoint_auth_method;
+        let other_method =
+            method.is_some_and(|method| method != TokenEndpointAuthMethod::ClientSecretPost);
+        for (key, is_set) in [
+            ("public", self.public),
+            ("token_endpoint_auth_method", other_method),
+            ("scopes", self.scopes.is_some()),
+            ("backchannel_logout_uri", self.backchannel_logout_uri.is_some()),
+        ] {
+            if is_set {
+                problems.error(
+                    &at.key(key),
+                    "does not go with kind \"gitlab\", which sends its secret in the form, is \
+                     granted read_user and knows no logout token",
+                    "remove it",
+                );
+            }
+        }
+    }
+
+    fn check_endpoints(&self, at: &KeyPath, problems: &mut Problems) {
         if let Some(uri) = &self.backchannel_logout_uri {
             problems.endpoint(&at.key("backchannel_logout_uri"), uri);
-        }
-        if let Some(file) = &self.jwks_file {
-            problems.readable_file(&at.key("jwks_file"), file);
-        }
-        if let Some(hook) = self.webhook.take() {
-            let at = at.key("webhook");
-            check_endpoint(&at, hook.url.as_deref(), problems);
-            problems.secret(&at, "secret", hook.secret, hook.secret_file.as_deref());
-        }
-        if let Some(server) = self.mattermost.take() {
-            let at = at.key("mattermost");
-            check_endpoint(&at, server.url.as_deref(), problems);
-            problems.secret(&at, "token", server.token, server.token_file.as_deref());
         }
     }
 
@@ -286,12 +318,17 @@ impl RawClient {
                 "make one with `openssl rand -base64 32`",
             );
         }
-        if self.public && given {
+        if self.kind == ClientKind::ForwardAuth && given {
+            problems.error(&at_secret, "is set, but a reverse proxy sends none", "remove it");
+        } else if self.public && given {
             problems.error(
                 &at_secret,
                 "is set, but a public client has none",
                 "remove it, or set public = false (and no method \"none\")",
             );
+        }
+        if method == Some(TokenEndpointAuthMethod::PrivateKeyJwt) && given {
+            problems.error(&at_secret, "is set beside private_key_jwt", "remove one of the two");
         }
         let method_is_wrong = match method {
             None | Some(TokenEndpointAuthMethod::None) => false,
@@ -304,9 +341,7 @@ impl RawClient {
                 "a public client has \"none\": remove one of the two",
             );
         }
-        let needs_secret = !self.public
-            && self.kind != ClientKind::ForwardAuth
-            && method != Some(TokenEndpointAuthMethod::PrivateKeyJwt);
+        let needs_secret = !self.public && method != Some(TokenEndpointAuthMethod::PrivateKeyJwt);
         if needs_secret && !given {
             problems.missing(
                 &at.key("secret_file"),
@@ -314,14 +349,5 @@ impl RawClient {
             );
         }
         secret
-    }
-}
-
-fn check_endpoint(at: &KeyPath, url: Option<&str>, problems: &mut Problems) {
-    match url {
-        Some(url) => {
-            problems.endpoint(&at.key("url"), url);
-        }
-        None => problems.missing(&at.key("url"), "give an https URL"),
     }
 }

@@ -4,6 +4,7 @@
 //! says `None` there.
 
 pub(crate) mod attributes;
+pub(crate) mod group_map;
 pub(crate) mod groups;
 mod raw;
 mod search;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use auth_core::secret::Secret;
 
 pub(crate) use attributes::AttributeMap;
+pub(crate) use group_map::{GroupMapping, MappedRole};
 pub(crate) use groups::{GroupNames, GroupSource, Groups};
 pub(in crate::config) use raw::RawDirectory;
 pub(crate) use raw::{Preset, Scope};
@@ -55,6 +57,8 @@ pub(crate) struct Directory {
     pub(crate) attributes: AttributeMap,
     /// Where groups come from.
     pub(crate) groups: Groups,
+    /// What membership in a group brings.
+    pub(crate) group_map: Vec<GroupMapping>,
     /// Limit of TCP and TLS set-up.
     pub(crate) connect_timeout: Duration,
     /// Limit of one LDAP operation.
@@ -69,7 +73,6 @@ pub(crate) struct Directory {
     pub(crate) recheck_after: Duration,
     /// How long after the last look refreshes go on while the directory is down.
     pub(crate) recheck_grace: Duration,
-    /// Synchronisation, where it is set.
-    #[expect(dead_code, reason = "checked now, run once sync jobs exist")]
-    pub(crate) sync: Option<Sync>,
+    /// Synchronisation; by hand only where it is not set.
+    pub(crate) sync: Sync,
 }

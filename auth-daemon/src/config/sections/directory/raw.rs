@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::RawAttributes;
+use super::group_map::{self, RawGroupMapping};
 use super::groups::RawGroups;
 use super::sync::RawSync;
 use super::{Directory, search, server};
@@ -27,7 +28,10 @@ pub(in crate::config) struct RawDirectory {
     /// Kind of server; gives attributes, filters and the source of groups that are not set here.
     pub(super) preset: Preset,
     /// URLs of the servers, tried in this order: `ldaps://host[:port]`, or `ldap://host[:port]`
-    /// with `starttls`. Without TLS only loopback addresses are accepted.
+    /// with `starttls`. Without TLS only loopback addresses are accepted. `srv://domain` stands
+    /// for the servers that the domain's SRV records name (`_ldap._tcp` with `starttls`, else
+    /// `_ldaps._tcp`, else the hosts of `_ldap._tcp` on port 636); hosts outside the domain are
+    /// not used.
     #[schemars(extend("x-required" = true))]
     pub(super) servers: Vec<String>,
     /// Whether `ldap://` servers are asked for StartTLS. One that refuses is not used.
@@ -69,6 +73,8 @@ pub(in crate::config) struct RawDirectory {
     pub(super) attributes: RawAttributes,
     /// Where the groups of a person come from.
     pub(super) groups: RawGroups,
+    /// What membership in a group brings: a role, teams, channels.
+    pub(super) group_map: Vec<RawGroupMapping>,
     /// Limit of TCP and TLS set-up with a server; then the next one is tried.
     pub(super) connect_timeout: DurationText,
     /// Limit of one LDAP operation, and of the wait for a free connection.
@@ -85,7 +91,7 @@ pub(in crate::config) struct RawDirectory {
     pub(super) recheck_after: DurationText,
     /// How long after the last look sessions are still refreshed while the directory is down.
     pub(super) recheck_grace: DurationText,
-    /// Synchronisation of all people. This version does not run it.
+    /// Synchronisation of all people.
     pub(super) sync: Option<RawSync>,
 }
 
@@ -144,6 +150,7 @@ impl Default for RawDirectory {
             login_attributes: Vec::new(),
             attributes: RawAttributes::default(),
             groups: RawGroups::default(),
+            group_map: Vec::new(),
             connect_timeout: "5s".into(),
             operation_timeout: "10s".into(),
             total_timeout: "20s".into(),
@@ -196,6 +203,7 @@ impl RawDirectory {
             login_attributes: self.login_attributes,
             attributes: self.attributes.resolve(&at.key("attributes"), problems),
             groups: self.groups.resolve(&at.key("groups"), problems),
+            group_map: group_map::resolve(self.group_map, &at.key("group_map"), problems),
             connect_timeout,
             operation_timeout,
             total_timeout,
@@ -203,7 +211,7 @@ impl RawDirectory {
             page_size: self.page_size,
             recheck_after: recheck_after.unwrap_or_default(),
             recheck_grace: recheck_grace.unwrap_or_default(),
-            sync: self.sync.map(|sync| sync.resolve(&at.key("sync"), problems)),
+            sync: self.sync.unwrap_or_default().resolve(&at.key("sync"), problems),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::config::values::url::{has_user, is_this_machine, parse};
 /// One server.
 #[derive(Clone, Debug)]
 pub(crate) struct LdapServer {
-    /// `ldap://host:port` or `ldaps://host:port`.
+    /// `ldap://host:port`, `ldaps://host:port`, or `srv://domain`.
     pub(crate) url: Url,
     /// Whether StartTLS comes first.
     pub(crate) starttls: bool,
@@ -56,7 +56,7 @@ pub(super) fn servers(
 
 fn server(text: &str, starttls: bool, at: &KeyPath, problems: &mut Problems) -> Option<LdapServer> {
     let url = parse(text).filter(|url| {
-        matches!(url.scheme(), "ldap" | "ldaps")
+        matches!(url.scheme(), "ldap" | "ldaps" | "srv")
             && matches!(url.path(), "" | "/")
             && url.query().is_none()
             && url.fragment().is_none()
@@ -67,11 +67,20 @@ fn server(text: &str, starttls: bool, at: &KeyPath, problems: &mut Problems) -> 
         problems.error(
             at,
             "is no server URL",
-            "write \"ldaps://host[:port]\" or \"ldap://host[:port]\" and nothing behind it",
+            "write \"ldaps://host[:port]\", \"ldap://host[:port]\" or \"srv://domain\" and nothing \
+             behind it",
         );
         return None;
     };
-    let starttls = starttls && url.scheme() == "ldap";
+    if url.scheme() == "srv" && (url.port().is_some() || is_address(&url)) {
+        problems.error(
+            at,
+            "names no domain whose servers the DNS could tell",
+            "write \"srv://example.com\", without a port",
+        );
+        return None;
+    }
+    let starttls = starttls && url.scheme() != "ldaps";
     let is_plain = url.scheme() == "ldap" && !starttls;
     if !is_plain && matches!(url.host(), Some(Host::Ipv6(_))) {
         problems.error(
@@ -123,6 +132,11 @@ pub(super) fn tls_trust(raw: &mut RawDirectory, at: &KeyPath, problems: &mut Pro
         pinned_certificate_sha256,
         client_certificate: raw.client_certificate_file.take().zip(raw.client_key_file.take()),
     }
+}
+
+fn is_address(url: &Url) -> bool {
+    url.host_str()
+        .is_some_and(|host| host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok())
 }
 
 /// Whether a plain connection stays on this machine. Names below `localhost` are left out: only

@@ -16,7 +16,9 @@ pub struct ReplayKey {
 }
 
 impl ReplayKey {
-    pub(crate) const fn new(scope: &'static str, key: TokenHash, expires_at: Timestamp) -> Self {
+    /// `key` within `scope`, to be remembered until `expires_at`.
+    #[must_use]
+    pub const fn new(scope: &'static str, key: TokenHash, expires_at: Timestamp) -> Self {
         Self { scope, key, expires_at }
     }
 
@@ -39,7 +41,8 @@ pub struct Fresh {
 
 impl Fresh {
     /// Whether this is the proof for `key`.
-    pub(crate) fn is_of(&self, key: &ReplayKey) -> bool {
+    #[must_use]
+    pub fn is_of(&self, key: &ReplayKey) -> bool {
         self.key == *key
     }
 }

@@ -132,4 +132,41 @@ mod tests {
         check("224.0.0.1", true, false);
         check("255.255.255.255", true, false);
     }
+
+    /// A server that gives this answer to whoever connects.
+    async fn server(answer: Vec<u8>) -> Url {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/metadata", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    let mut request = [0; 4096];
+                    let _ = stream.read(&mut request).await;
+                    let _ = stream.write_all(&answer).await;
+                });
+            }
+        });
+        url.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_document_is_fetched_and_nothing_else_is_followed() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let url = server(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<a/>".to_vec()).await;
+        assert_eq!(fetch(&url).await.unwrap(), b"<a/>");
+        let moved = format!("HTTP/1.1 302 Found\r\nLocation: {url}\r\nConnection: close\r\n\r\n");
+        let moved = server(moved.into_bytes()).await;
+        assert!(matches!(fetch(&moved).await, Err(FetchError::Status(_))));
+        let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+        let large = server([head, vec![b'x'; MAX_METADATA + 1]].concat()).await;
+        assert!(matches!(fetch(&large).await, Err(FetchError::TooLarge)));
+        for url in ["http://169.254.169.254/", "http://10.0.0.1/", "https://[fe80::1]/"] {
+            let refused = fetch(&url.parse().unwrap()).await;
+            assert!(matches!(refused, Err(FetchError::Address { .. })), "{url}: {refused:?}");
+        }
+        let other = fetch(&"ftp://127.0.0.1/".parse().unwrap()).await;
+        assert!(matches!(other, Err(FetchError::Url(_))), "{other:?}");
+    }
 }

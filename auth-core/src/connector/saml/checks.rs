@@ -20,6 +20,7 @@ pub struct Check {
 pub(crate) struct Checks {
     list: Vec<Check>,
     first: Option<SamlRefusal>,
+    legacy: bool,
 }
 
 impl Checks {
@@ -48,6 +49,20 @@ impl Checks {
             Ok(detail) => self.list.push(Check { check, ok: true, detail }),
             Err(refusal) => self.refuse(check, refusal),
         }
+    }
+
+    /// Notes that a signature was accepted which only `allow_sha1` lets through.
+    pub(crate) fn saw_legacy(&mut self, legacy: bool) {
+        if legacy {
+            let detail = "SHA-1 or a short RSA key; accepted because allow_sha1 is set".to_owned();
+            self.list.push(Check { check: "strength", ok: true, detail });
+        }
+        self.legacy |= legacy;
+    }
+
+    /// Whether there was one.
+    pub(crate) const fn legacy(&self) -> bool {
+        self.legacy
     }
 
     /// Adds the checks of a part.

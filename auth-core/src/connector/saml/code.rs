@@ -136,10 +136,16 @@ codes! {
 }
 
 impl SamlCode {
-    /// A refusal with this code.
+    /// A refusal with this code. What a stranger sent lands in the detail too, so it is cut: an
+    /// audit event holds no whole documents.
     #[must_use]
     pub fn because(self, detail: impl Into<String>) -> SamlRefusal {
-        SamlRefusal { code: self, detail: detail.into() }
+        let mut detail = detail.into();
+        if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL) {
+            detail.truncate(end);
+            detail.push('…');
+        }
+        SamlRefusal { code: self, detail }
     }
 }
 
@@ -149,9 +155,19 @@ impl fmt::Display for SamlCode {
     }
 }
 
+/// Characters of a detail.
+const MAX_DETAIL: usize = 600;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_detail_is_no_document() {
+        let refusal = SamlCode::Issuer.because("é".repeat(100_000));
+        assert_eq!(refusal.detail.chars().count(), MAX_DETAIL + 1);
+        assert_eq!(SamlCode::Issuer.because("short").detail, "short");
+    }
 
     #[test]
     fn the_page_lists_the_codes() {

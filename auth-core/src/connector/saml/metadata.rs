@@ -14,7 +14,7 @@ pub use endpoint::{Binding, Endpoint};
 
 use super::code::{SamlCode, SamlRefusal};
 use super::engine::XmlSecurity;
-use super::pinned_key::{KeyKind, PinnedKey};
+use super::pinned_key::PinnedKey;
 use super::xml::{Limits, parse};
 use crate::clock::Timestamp;
 
@@ -123,7 +123,7 @@ impl IdentityProvider {
     /// Drops keys that these settings do not accept.
     pub(crate) fn keep_strong_keys(&mut self, allow_weak: bool) -> Result<(), SamlRefusal> {
         if !allow_weak {
-            self.keys.retain(|key| !matches!(key.kind(), KeyKind::Rsa(..2048)));
+            self.keys.retain(|key| !key.is_weak());
         }
         match self.keys.is_empty() {
             false => Ok(()),

@@ -117,6 +117,12 @@ impl PinnedKey {
         hex(&sha256(&self.certificate))
     }
 
+    /// Whether it is accepted with `allow_sha1` only.
+    #[must_use]
+    pub const fn is_weak(&self) -> bool {
+        matches!(self.kind, KeyKind::Rsa(..2048))
+    }
+
     /// Whether this key made `value` over `octets`.
     pub(crate) fn verifies(
         &self,

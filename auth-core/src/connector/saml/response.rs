@@ -17,6 +17,7 @@ use super::envelope::{SignedEnvelope, Status, UnsignedEnvelope};
 use super::mapping::{self, Person};
 use super::name_id::NameId;
 use super::semantics::{self, Expectation, Expected, Window};
+use super::signature::SignatureShape;
 use super::unspent::{Content, SamlSession, UnspentAssertion};
 use super::verification::{Signed, verify};
 use super::xml::{Declaration, Element, Limits, SAML, SAMLP, parse};
@@ -28,6 +29,8 @@ use crate::connector::Profile;
 pub struct Judgement {
     /// The checks that were made, in their order.
     pub checks: Vec<Check>,
+    /// Whether SHA-1 or an RSA key below 2048 bits was needed: only where `allow_sha1` is set.
+    pub legacy: bool,
     /// What was read from verified bytes, also when a later check failed. Plain data for a
     /// diagnosis, no proof of anything.
     pub statement: Option<Statement>,
@@ -66,13 +69,14 @@ pub(crate) fn judge(
         Ok((statement, unspent)) => (Some(statement), unspent),
         Err(Failed) => (None, None),
     };
+    let legacy = checks.legacy();
     let (checks, first) = checks.into_parts();
     let outcome = match (first, unspent) {
         (None, Some(unspent)) => Ok(unspent),
         (Some(refusal), _) => Err(refusal),
         (None, None) => Err(SamlCode::Structure.because("the response was not judged to its end")),
     };
-    Judgement { checks, statement, outcome }
+    Judgement { checks, legacy, statement, outcome }
 }
 
 type Reading = (Statement, Option<UnspentAssertion>);
@@ -137,7 +141,7 @@ type Outcome = (Option<SignedEnvelope>, Assertion);
 
 fn plain_assertion(
     root: &Element<'_>,
-    signature: Option<&super::signature::SignatureShape<'_, '_>>,
+    signature: Option<&SignatureShape<'_, '_>>,
     plain: &AssertionShape<'_, '_>,
     connection: &SamlConnection,
     checks: &mut Checks,
@@ -157,7 +161,8 @@ fn plain_assertion(
     let trust = connection.trust();
     let verified = verify(root, &signatures, connection.pinned_keys(), trust.engine.as_ref());
     let verified = checks.stage("signature", |_| what.to_owned(), verified)?;
-    let read = read_verified(&verified, connection);
+    checks.saw_legacy(verified.legacy);
+    let read = read_verified(&verified.bytes, connection);
     checks.stage("verified_content", |_| "read from the verified bytes".to_owned(), read)
 }
 
@@ -193,7 +198,8 @@ fn signed_then_decrypted(
         .collect();
     let verified = verify(root, &signatures, connection.pinned_keys(), trust.engine.as_ref());
     let verified = checks.stage("signature", |_| "the response is signed".to_owned(), verified)?;
-    let response = parse(verified.as_bytes(), &Limits::MESSAGE);
+    checks.saw_legacy(verified.legacy);
+    let response = parse(verified.bytes.as_bytes(), &Limits::MESSAGE);
     let response = checks.stage("verified_content", |_| "read anew".to_owned(), response)?;
     let envelope = SignedEnvelope::read(&response);
     let envelope = checks.stage("envelope", |_| "signed".to_owned(), envelope)?;
@@ -207,15 +213,23 @@ fn signed_then_decrypted(
     let assertion = checks.stage("decrypted_content", |_| "an assertion".to_owned(), assertion)?;
     let whole = encrypted::in_place(&response, assertion);
     let inner = inner_signature(&whole, connection);
-    let (assertion, signed) =
-        checks.stage("inner_signature", |it: &(Assertion, bool)| inner_text(it.1), inner)?;
-    debug_assert!(signed || checks.all_passed());
-    Ok((Some(envelope), assertion))
+    let inner = checks.stage("inner_signature", |it: &Inner| inner_text(it), inner)?;
+    checks.saw_legacy(inner.legacy == Some(true));
+    Ok((Some(envelope), inner.assertion))
 }
 
-fn inner_text(signed: bool) -> String {
-    let text =
-        if signed { "the assertion inside is signed too" } else { "none; the response is signed" };
+/// An assertion that was decrypted.
+struct Inner {
+    assertion: Assertion,
+    /// Whether its own signature needed `allow_sha1`; `None` when it has no signature.
+    legacy: Option<bool>,
+}
+
+fn inner_text(inner: &Inner) -> String {
+    let text = match inner.legacy {
+        Some(_) => "the assertion inside is signed too",
+        None => "none; the response is signed",
+    };
     text.to_owned()
 }
 
@@ -230,31 +244,31 @@ fn encrypted_place<'e, 'a>(
 }
 
 /// The decrypted assertion of a signed response; its own signature, if there is one, verifies.
-fn inner_signature(
-    whole: &Element<'_>,
-    connection: &SamlConnection,
-) -> Result<(Assertion, bool), SamlRefusal> {
+fn inner_signature(whole: &Element<'_>, connection: &SamlConnection) -> Result<Inner, SamlRefusal> {
     let shape = allowlist::response(whole, connection.allowed())?;
     let AssertionPlace::Plain(plain) = shape.assertion else {
         return Err(encrypted::failed());
     };
     match &plain.signature {
-        None => Ok((Assertion::read(plain.element)?, false)),
-        Some(signature) => Ok((verified_inner(whole, &plain, signature, connection)?, true)),
+        None => Ok(Inner { assertion: Assertion::read(plain.element)?, legacy: None }),
+        Some(signature) => verified_inner(whole, &plain, signature, connection),
     }
 }
 
 fn verified_inner(
     whole: &Element<'_>,
     plain: &AssertionShape<'_, '_>,
-    shape: &super::signature::SignatureShape<'_, '_>,
+    shape: &SignatureShape<'_, '_>,
     connection: &SamlConnection,
-) -> Result<Assertion, SamlRefusal> {
+) -> Result<Inner, SamlRefusal> {
     let signed = Signed { shape, parent: plain.element, ancestors: vec![whole] };
     let trust = connection.trust();
     let verified = verify(whole, &[signed], connection.pinned_keys(), trust.engine.as_ref())?;
-    let element = parse(verified.as_bytes(), &Limits::MESSAGE)?;
-    if element.is(SAML, "Assertion") { Assertion::read(&element) } else { Err(encrypted::failed()) }
+    let element = parse(verified.bytes.as_bytes(), &Limits::MESSAGE)?;
+    if !element.is(SAML, "Assertion") {
+        return Err(encrypted::failed());
+    }
+    Ok(Inner { assertion: Assertion::read(&element)?, legacy: Some(verified.legacy) })
 }
 
 /// Order (b). From the decryption to the verified signature there is one refusal only.
@@ -272,11 +286,14 @@ fn decrypted_then_verified(
         let assertion = encrypted::assertion(&plain, &declarations)?;
         let whole = encrypted::in_place(root, assertion);
         match inner_signature(&whole, connection) {
-            Ok((assertion, true)) => Ok(assertion),
-            Ok((_, false)) | Err(_) => Err(encrypted::failed()),
+            Ok(inner @ Inner { legacy: Some(_), .. }) => Ok(inner),
+            Ok(Inner { legacy: None, .. }) | Err(_) => Err(encrypted::failed()),
         }
     });
-    checks.stage("decryption", |_| "decrypted; the assertion inside is signed".to_owned(), opened)
+    let passed = |_: &Inner| "decrypted; the assertion inside is signed".to_owned();
+    let inner = checks.stage("decryption", passed, opened)?;
+    checks.saw_legacy(inner.legacy == Some(true));
+    Ok(inner.assertion)
 }
 
 fn conclude(

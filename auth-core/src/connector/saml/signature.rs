@@ -150,10 +150,12 @@ fn canonicalization(method: &Element<'_>, code: SamlCode) -> Result<Canonicaliza
         (Some(list), None) if list.is(EXCLUSIVE, "InclusiveNamespaces") => {
             empty(list)?;
             let names = list.attribute("PrefixList").unwrap_or_default();
-            names
-                .split_ascii_whitespace()
-                .map(|name| if name == "#default" { String::new() } else { name.to_owned() })
-                .collect()
+            let names: Vec<&str> = names.split_ascii_whitespace().collect();
+            if names.len() > MAX_PREFIXES {
+                return Err(code.because(format!("{} prefixes in PrefixList", names.len())));
+            }
+            let plain = |name: &str| if name == "#default" { "" } else { name }.to_owned();
+            names.into_iter().map(plain).collect()
         }
         _ => return Err(code.because("something else than InclusiveNamespaces inside")),
     };
@@ -244,6 +246,8 @@ fn base64(element: &Element<'_>) -> Result<Vec<u8>, SamlRefusal> {
     })
 }
 
+/// Each is looked up at every element.
+const MAX_PREFIXES: usize = 16;
 const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
 const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 /// Without comments: there are none, and what would keep them has no business here.

@@ -5,7 +5,7 @@
 //! has not signed.
 
 use super::code::{SamlCode, SamlRefusal};
-use super::engine::{EngineError, XmlSecurity};
+use super::engine::{DigestAlgorithm, EngineError, SignatureAlgorithm, XmlSecurity};
 use super::pinned_key::PinnedKey;
 use super::signature::{SignatureShape, digest_of};
 use super::xml::{Element, canonical, write};
@@ -19,8 +19,16 @@ pub(crate) struct Signed<'s, 'e, 'a> {
     pub(crate) ancestors: Vec<&'e Element<'a>>,
 }
 
-/// Verifies all `signatures` of the document `root`, the outermost first, and gives the bytes
-/// that the outermost covers.
+/// What a verification found.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    /// The bytes that the outermost signature covers.
+    pub(crate) bytes: String,
+    /// Whether SHA-1 or an RSA key below 2048 bits was needed: only with `allow_sha1`.
+    pub(crate) legacy: bool,
+}
+
+/// Verifies all `signatures` of the document `root`, the outermost first.
 ///
 /// # Errors
 /// `signature_invalid`, `engine_failed`.
@@ -29,14 +37,18 @@ pub(crate) fn verify(
     signatures: &[Signed<'_, '_, '_>],
     keys: &[PinnedKey],
     engine: &dyn XmlSecurity,
-) -> Result<String, SamlRefusal> {
+) -> Result<Verified, SamlRefusal> {
     let mut covered = None;
+    let mut legacy = false;
     let mut certificates: Vec<&[u8]> = Vec::new();
     let mut algorithms = Vec::new();
     for signed in signatures {
         let (bytes, key) = check(signed, keys)?;
         covered.get_or_insert(bytes);
         algorithms.push(signed.shape.algorithm);
+        legacy |= signed.shape.algorithm == SignatureAlgorithm::RsaSha1
+            || signed.shape.digest == DigestAlgorithm::Sha1
+            || key.is_weak();
         if !certificates.contains(&key.certificate()) {
             certificates.push(key.certificate());
         }
@@ -53,7 +65,7 @@ pub(crate) fn verify(
     if by_engine != covered {
         return Err(SamlCode::EngineFailed.because("the engine found other bytes signed"));
     }
-    Ok(by_engine)
+    Ok(Verified { bytes: by_engine, legacy })
 }
 
 fn check<'k>(

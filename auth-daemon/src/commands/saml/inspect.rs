@@ -129,7 +129,7 @@ impl Report {
             Some(id) => Expectation::Request(PendingRequest { id, forced_at: None }),
             None => Expectation::Unsolicited,
         };
-        let Judgement { mut checks, statement, outcome } =
+        let Judgement { mut checks, statement, outcome, .. } =
             connection.verify(&decoded, expectation, now);
         if in_response_to.is_none() && own.is_some() {
             checks.push(Check {

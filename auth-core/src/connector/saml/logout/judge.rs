@@ -199,7 +199,7 @@ fn verified_document(
         .ok_or_else(|| SamlCode::Unsigned.because(format!("a {local} has to be signed")))?;
     let signed = Signed { shape: &shape, parent: &root, ancestors: Vec::new() };
     let engine = connection.trust().engine.as_ref();
-    verify(&root, &[signed], connection.pinned_keys(), engine)
+    verify(&root, &[signed], connection.pinned_keys(), engine).map(|verified| verified.bytes)
 }
 
 /// Issuer, Destination and IssueInstant. A logout message is always signed, so the Destination has

@@ -38,5 +38,6 @@ pub(super) fn verified(
         return Err(refused("none of its certificates is the pinned one".to_owned()));
     }
     let signed = Signed { shape: &shape, parent: root, ancestors: Vec::new() };
-    verify(root, &[signed], &keys, engine).map_err(|it| refused(it.to_string()))
+    let verified = verify(root, &[signed], &keys, engine);
+    verified.map(|it| it.bytes).map_err(|it| refused(it.to_string()))
 }

@@ -66,6 +66,10 @@ pub(super) fn read<'a>(inside: &'a str, scope: &mut Scope<'a>) -> Result<Element
     for declaration in &declarations {
         scope.declare(declaration.clone());
     }
+    if scope.len() > MAX_DECLARATIONS {
+        return Err(SamlCode::TooComplex
+            .because(format!("more than {MAX_DECLARATIONS} namespace declarations in scope")));
+    }
     for attribute in &mut attributes {
         if !attribute.prefix.is_empty() {
             attribute.namespace = scope.namespace(attribute.prefix)?;
@@ -194,4 +198,6 @@ const fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
+/// Every name is looked up among them, so that their number times that of names is what counts.
+const MAX_DECLARATIONS: usize = 128;
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";

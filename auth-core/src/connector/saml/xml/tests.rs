@@ -156,6 +156,18 @@ fn limits_hold_before_a_tree_is_built() {
     };
     assert_eq!(refused(many(65)), SamlCode::TooComplex);
     root(&many(64));
+    let declared = |levels: usize| {
+        let one = |n: usize| format!("<a xmlns:a{n}='urn:a' xmlns:b{n}='urn:b'>");
+        (0..levels).map(one).collect::<String>() + &"</a>".repeat(levels)
+    };
+    let siblings = format!("<a>{}</a>", declared(30).repeat(10));
+    root(&siblings);
+    let many = (0..4).map(|n| {
+        let all: String = (0..33).map(|m| format!(" xmlns:p{n}x{m}='urn:p'")).collect();
+        format!("<a{all}>")
+    });
+    let many = many.collect::<String>() + &"</a>".repeat(4);
+    assert_eq!(refused(many), SamlCode::TooComplex, "132 in scope at once");
     assert_eq!(refused("a".repeat(256 * 1024 + 1)), SamlCode::TooLarge);
     assert_eq!(refused("<a>".repeat(80_000)), SamlCode::TooComplex);
 }

@@ -19,6 +19,7 @@ use auth_core::broker::{Broker, BrokerSettings, Connectors};
 use auth_core::clock::{Clock, SystemClock, Timestamp};
 use auth_core::connector::ldap::LdapConnector;
 use auth_core::connector::password::PasswordRules;
+use auth_core::connector::redirect::RedirectConnector;
 use auth_core::factor::passkey::Passkeys;
 use auth_core::key_ring::KeyRing;
 use auth_core::random::{Random, SystemRandom};
@@ -30,7 +31,7 @@ use tokio::sync::{Semaphore, watch};
 use url::Url;
 use uuid::Uuid;
 
-use crate::config::{Config, Logo};
+use crate::config::{Config, Logo, PublicUrl, Saml};
 use crate::outbox::Targets;
 pub(crate) use keys::{StartRefused, StorePlace, inspect};
 pub(crate) use synchronisation::SyncPlan;
@@ -103,17 +104,18 @@ pub(crate) struct Parts {
     pub(crate) random: Arc<dyn Random>,
 }
 
-/// Opens store and key ring and builds the parts.
+/// Opens store and key ring and builds the parts. `connections` are those of SAML that people are
+/// to sign in through: their metadata may be fetched. A command that signs nobody in names none.
 ///
 /// # Errors
 /// Says which setting is at fault; nothing is overwritten.
-pub(crate) async fn open(config: Config) -> anyhow::Result<Parts> {
+pub(crate) async fn open(config: Config, connections: &[Saml]) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     // All that the configuration alone can get wrong comes first: then nothing was opened yet.
     let place = keys::StorePlace::of(&config);
     let prepared = prepare(config, &random)?;
     let (store, ring) = keys::open_store(place, random.as_ref(), SystemClock.now()).await?;
-    match assemble(prepared, Arc::clone(&store), ring, random).await {
+    match assemble(prepared, connections, Arc::clone(&store), ring, random).await {
         Ok(parts) => Ok(parts),
         Err(error) => {
             store.close().await;
@@ -128,12 +130,13 @@ pub(crate) async fn open(config: Config) -> anyhow::Result<Parts> {
 /// Says which setting is at fault; `running` is as it was.
 pub(crate) async fn reopen(
     config: Config,
+    connections: &[Saml],
     store: Arc<dyn Store>,
     ring: Arc<KeyRing>,
 ) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let prepared = prepare(config, &random)?;
-    assemble(prepared, store, ring, random).await
+    assemble(prepared, connections, store, ring, random).await
 }
 
 /// What the configuration alone decides.
@@ -146,6 +149,7 @@ struct Prepared {
     syncs: Vec<SyncPlan>,
     targets: Arc<Targets>,
     connectors: Connectors,
+    public_url: PublicUrl,
 }
 
 fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepared> {
@@ -156,6 +160,7 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
         trusted_proxies: config.listen.trusted_proxies.clone(),
         logos: upstream::logos(&mut config),
     };
+    let public_url = config.public_url.clone();
     let settings = broker_settings(&config);
     let passkeys = connectors::passkeys(&config).map_err(refused)?;
     let syncs = synchronisation::plans(&config);
@@ -172,11 +177,13 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
         syncs,
         targets,
         connectors,
+        public_url,
     })
 }
 
 async fn assemble(
     prepared: Prepared,
+    connections: &[Saml],
     store: Arc<dyn Store>,
     ring: Arc<KeyRing>,
     random: Arc<dyn Random>,
@@ -189,8 +196,13 @@ async fn assemble(
         passkeys,
         syncs,
         targets,
-        connectors,
+        mut connectors,
+        public_url,
     } = prepared;
+    let cabinet = saml::cabinet(Arc::clone(&store), Arc::clone(&ring));
+    let complete = saml::prepare(connections, &public_url, &cabinet).await?;
+    let complete = complete.into_iter().map(|one| RedirectConnector::Saml(Arc::new(one)));
+    connectors.redirects.extend(complete);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));

@@ -33,6 +33,8 @@ mod recheck;
 )]
 mod redirect;
 #[cfg(feature = "saml")]
+pub mod saml;
+#[cfg(feature = "saml")]
 pub mod saml_cabinet;
 mod second_factor;
 mod security;

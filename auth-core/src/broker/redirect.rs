@@ -43,7 +43,10 @@ impl Broker {
         let login = self.load(handle, browser, now).await?;
         let (device, begun) = (Device::default(), Instant::now());
         let at = At { handle, browser, replaces: None, device, origin, now, begun };
-        if !matches!(login.stage(), Stage::Credentials | Stage::Away { .. }) {
+        if !matches!(
+            login.stage(),
+            Stage::Credentials | Stage::Away { .. } | Stage::Returned { .. }
+        ) {
             return self.resume(handle, browser).await;
         }
         let Some(redirect) = self.redirect_connector(connector) else {

@@ -141,7 +141,10 @@ impl Broker {
         let (first, sealed_seed) = match login.take_stage() {
             Stage::Factor(first) => (first, None),
             Stage::Enrolment { first, sealed_seed } => (first, Some(sealed_seed)),
-            Stage::Credentials | Stage::Away { .. } | Stage::Completed(_) => {
+            Stage::Credentials
+            | Stage::Away { .. }
+            | Stage::Returned { .. }
+            | Stage::Completed(_) => {
                 return Err(BrokerError::FormToken);
             }
         };

@@ -201,7 +201,7 @@ impl Broker {
         let login = self.load(handle, browser, self.now()).await?;
         let token = step::form_token(handle, browser, login.step(), login.version());
         Ok(match login.stage() {
-            Stage::Credentials | Stage::Away { .. } => {
+            Stage::Credentials | Stage::Away { .. } | Stage::Returned { .. } => {
                 let version = login.version();
                 let mut prompt =
                     self.prompt(login.request(), handle, browser, version, None, None, None);

@@ -85,7 +85,8 @@ pub struct VerifiedIdentity {
 pub struct UpstreamSession {
     /// The session's name there (`sid`, `SessionIndex`), for sign-outs that come from there.
     pub index: Option<String>,
-    /// What the provider wants back when the person signs out here (the ID token).
+    /// What the provider wants back when the person signs out here: the ID token, or a
+    /// `SamlSession` as JSON.
     pub hint: Option<Secret>,
     /// How the person proved there who they are: values of `amr` and `acr`, or SAML
     /// authentication context classes. Whether one counts as a second factor is decided by

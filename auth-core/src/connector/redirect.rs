@@ -4,18 +4,24 @@
 //! The state of a [`Departure`] belongs to its connector alone; the login stores it sealed, and
 //! hands it back once.
 
+#[cfg(feature = "saml")]
+use std::sync::Arc;
+
 use url::Url;
 
 use super::ConnectorError;
 #[cfg(feature = "oidc")]
 use super::oidc::{CallbackAnswer, OidcConnector};
+#[cfg(feature = "saml")]
+use super::saml::SamlConnection;
 use crate::clock::Timestamp;
 use crate::random::Random;
 
 /// What a connector is told when a browser is to be sent to its identity provider.
 #[derive(Clone, Copy, Debug)]
 pub struct DepartureRequest<'a> {
-    /// Comes back with the answer (`state`, `RelayState`): at most 80 bytes, of one departure only.
+    /// Comes back with the answer: `HANDLE.MAC`, of one departure only. A `RelayState` has room for
+    /// the handle alone; there the request's id stands for the departure.
     pub state: &'a str,
     /// Whether the person has to prove anew who they are (`prompt=login`, `ForceAuthn`).
     pub fresh: bool,
@@ -53,6 +59,9 @@ pub enum RedirectConnector {
     /// OpenID Connect, or plain OAuth 2.0.
     #[cfg(feature = "oidc")]
     Oidc(Box<OidcConnector>),
+    /// SAML 2.0. Shared: a response is judged on a thread of its own.
+    #[cfg(feature = "saml")]
+    Saml(Arc<SamlConnection>),
 }
 
 impl RedirectConnector {
@@ -62,6 +71,8 @@ impl RedirectConnector {
         match *self {
             #[cfg(feature = "oidc")]
             Self::Oidc(ref connector) => connector.id(),
+            #[cfg(feature = "saml")]
+            Self::Saml(ref connection) => connection.id(),
         }
     }
 
@@ -71,6 +82,8 @@ impl RedirectConnector {
         match *self {
             #[cfg(feature = "oidc")]
             Self::Oidc(ref connector) => connector.label(),
+            #[cfg(feature = "saml")]
+            Self::Saml(ref connection) => connection.label(),
         }
     }
 
@@ -79,7 +92,7 @@ impl RedirectConnector {
     /// # Errors
     /// `Unavailable` when the identity provider's metadata cannot be had.
     #[cfg_attr(
-        not(feature = "oidc"),
+        not(any(feature = "oidc", feature = "saml")),
         expect(unused_variables, reason = "without a protocol there is nowhere to go")
     )]
     pub async fn depart(
@@ -91,6 +104,8 @@ impl RedirectConnector {
         match *self {
             #[cfg(feature = "oidc")]
             Self::Oidc(ref connector) => connector.depart(request, random, now).await,
+            #[cfg(feature = "saml")]
+            Self::Saml(ref connection) => connection.depart(request, random, now),
         }
     }
 
@@ -110,6 +125,19 @@ impl RedirectConnector {
     pub fn oidc(&self) -> Option<&OidcConnector> {
         match *self {
             Self::Oidc(ref connector) => Some(connector),
+            #[cfg(feature = "saml")]
+            Self::Saml(_) => None,
+        }
+    }
+
+    /// The connection to a SAML identity provider.
+    #[cfg(feature = "saml")]
+    #[must_use]
+    pub const fn saml(&self) -> Option<&Arc<SamlConnection>> {
+        match *self {
+            Self::Saml(ref connection) => Some(connection),
+            #[cfg(feature = "oidc")]
+            Self::Oidc(_) => None,
         }
     }
 }

@@ -58,6 +58,14 @@ pub enum Stage {
         /// What that connector wants back, sealed.
         sealed: Vec<u8>,
     },
+    /// An identity provider's answer came by a request without the browser's cookie and was
+    /// verified; it counts for nothing until this browser redeems it.
+    Returned {
+        /// The connector that verified it.
+        connector: String,
+        /// What it verified, sealed.
+        sealed: Vec<u8>,
+    },
     /// The first factor is proved, the second is asked for.
     Factor(FirstFactor),
     /// The first factor is proved, a second one is being set up; its seed is sealed.
@@ -76,6 +84,7 @@ pub enum Stage {
 enum StoredStage {
     Credentials,
     Away { connector: String, sealed: Vec<u8> },
+    Returned { connector: String, sealed: Vec<u8> },
     Factor { first: FirstFactorState },
     Enrolment { first: FirstFactorState, sealed_seed: Vec<u8> },
     Completed { session: SessionId },
@@ -177,6 +186,20 @@ impl PendingLogin {
         if record.browser != browser.hash() {
             return Err(PendingLoginError::OtherBrowser);
         }
+        Self::read(record, now)
+    }
+
+    /// Judges a record for a request that carries no cookie. What is done with it may park or
+    /// drop an answer and nothing else: whose browser this is nobody compared.
+    #[cfg(feature = "saml")]
+    pub(crate) fn without_browser(
+        record: Option<LoginRecord>,
+        now: Timestamp,
+    ) -> Result<Self, PendingLoginError> {
+        Self::read(record.ok_or(PendingLoginError::Unknown)?, now)
+    }
+
+    fn read(record: LoginRecord, now: Timestamp) -> Result<Self, PendingLoginError> {
         if now >= record.expires_at {
             return Err(PendingLoginError::Expired);
         }
@@ -185,6 +208,7 @@ impl PendingLogin {
         let stage = match state.stage {
             StoredStage::Credentials => Stage::Credentials,
             StoredStage::Away { connector, sealed } => Stage::Away { connector, sealed },
+            StoredStage::Returned { connector, sealed } => Stage::Returned { connector, sealed },
             StoredStage::Factor { first } => Stage::Factor(FirstFactor::from_state(first)),
             StoredStage::Enrolment { first, sealed_seed } => {
                 Stage::Enrolment { first: FirstFactor::from_state(first), sealed_seed }
@@ -212,6 +236,7 @@ impl PendingLogin {
         let stage = match stage {
             Stage::Credentials => StoredStage::Credentials,
             Stage::Away { connector, sealed } => StoredStage::Away { connector, sealed },
+            Stage::Returned { connector, sealed } => StoredStage::Returned { connector, sealed },
             Stage::Factor(first) => StoredStage::Factor { first: first.into_state() },
             Stage::Enrolment { first, sealed_seed } => {
                 StoredStage::Enrolment { first: first.into_state(), sealed_seed }
@@ -250,6 +275,12 @@ impl PendingLogin {
         }
     }
 
+    /// Whether it was begun in this browser.
+    #[cfg(feature = "saml")]
+    pub(crate) fn is_of(&self, browser: &Token) -> bool {
+        self.browser == browser.hash()
+    }
+
     /// Where it stands.
     #[must_use]
     pub const fn stage(&self) -> &Stage {
@@ -285,7 +316,9 @@ impl PendingLogin {
     pub const fn step(&self) -> StepName {
         match self.stage {
             // Who comes back from the identity provider by the browser's button may choose anew.
-            Stage::Credentials | Stage::Away { .. } => StepName::Credentials,
+            Stage::Credentials | Stage::Away { .. } | Stage::Returned { .. } => {
+                StepName::Credentials
+            }
             Stage::Factor(_) => StepName::Factor,
             Stage::Enrolment { .. } => StepName::Enrolment,
             Stage::Completed(_) => StepName::Completed,

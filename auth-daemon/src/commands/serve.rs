@@ -74,22 +74,8 @@ pub(crate) async fn run(file: Option<&Path>) -> anyhow::Result<Exit> {
 
 async fn open(mut config: Config) -> anyhow::Result<Parts> {
     app::saml::refuse_errors(&config)?;
-    let (connections, public_url) = (std::mem::take(&mut config.saml), config.public_url.clone());
-    let parts = app::open(config).await?;
-    let store = Arc::clone(parts.broker.store());
-    let cabinet = app::saml::cabinet(Arc::clone(&store), Arc::clone(&parts.ring));
-    match app::saml::prepare(&connections, &public_url, &cabinet).await {
-        Ok(complete) if complete.is_empty() => {}
-        Ok(_) => tracing::warn!(
-            event = "saml.sign_in_unavailable",
-            "the sign-in page does not offer SAML connections in this version"
-        ),
-        Err(error) => {
-            store.close().await;
-            return Err(error);
-        }
-    }
-    Ok(parts)
+    let connections = std::mem::take(&mut config.saml);
+    app::open(config, &connections).await
 }
 
 /// What is served under the present configuration.

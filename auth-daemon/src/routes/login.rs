@@ -7,6 +7,7 @@ use auth_core::broker::browser_session::HANDLE;
 use auth_core::broker::{Completed, ConnectorKind, CredentialsPrompt, Event, Step};
 use auth_core::login::{LoginRequest, OwnPage, step};
 use auth_core::secret::{Secret, Token};
+use auth_core::session::Session;
 use auth_core::store::SessionId;
 use axum::Form;
 use axum::extract::{Path, Query, State};
@@ -275,12 +276,38 @@ pub(super) async fn dispatch(
     State(app): State<Arc<App>>,
     Query(query): Query<LoginQuery>,
     MaybeSignedIn(session): MaybeSignedIn,
+    cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
-    browser: Browser,
-    device: DeviceCookie,
+    (browser, device): (Browser, DeviceCookie),
 ) -> Result<Response, PublicError> {
     let handle = query.login.as_deref().and_then(Token::parse).ok_or(PublicError::LoginExpired)?;
-    let step = app.broker.resume(&handle, browser.known()?).await?;
+    let replaces = session.as_ref().map(|session| session.id());
+    // A browser that goes away in the middle must not leave a session without a cookie.
+    let work = async move {
+        let (secret, at) = (&browser.secret, device.device(false));
+        let returned =
+            app.broker.redeem_returned(&handle, secret, replaces, at, &origin).await?;
+        match returned {
+            Some(step) => answered(&app, step, &handle, &device, &cookie).await,
+            None => go_on(&app, &handle, session, &browser, &device, &origin).await,
+        }
+    };
+    let span = tracing::Span::current();
+    tokio::spawn(work.instrument(span)).await.map_err(|error| {
+        tracing::error!(%error, "a sign-in's task failed");
+        PublicError::Internal
+    })?
+}
+
+async fn go_on(
+    app: &App,
+    handle: &Token,
+    session: Option<Session>,
+    browser: &Browser,
+    device: &DeviceCookie,
+    origin: &Origin,
+) -> Result<Response, PublicError> {
+    let step = app.broker.resume(handle, browser.known()?).await?;
     if let Step::AlreadyCompleted { session: made, request } = step {
         // Only the browser that got the session's cookie goes on; the login itself is no proof.
         let session = session.filter(|session| session.id() == made);
@@ -290,12 +317,12 @@ pub(super) async fn dispatch(
                 Ok(Redirect::to("/account/security").into_response())
             }
             Some(continuation) => {
-                authorize::go_on(&app, &continuation, session, &browser, &device, &origin).await
+                authorize::go_on(app, &continuation, session, browser, device, origin).await
             }
             None => Ok(Redirect::to(own_page(request.page)).into_response()),
         };
     }
-    page_of(&app, step, &handle, None, &browser)
+    page_of(app, step, handle, None, browser)
 }
 
 const fn own_page(page: Option<OwnPage>) -> &'static str {
@@ -366,7 +393,8 @@ fn see_login(handle: &Token) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
-fn see_continue(handle: &Token) -> Response {
+/// To the dispatcher, where a login goes on.
+pub(super) fn see_continue(handle: &Token) -> Response {
     let location = format!("/login/continue?login={}", handle.expose());
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }

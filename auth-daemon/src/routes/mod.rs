@@ -16,6 +16,7 @@ mod logout;
 mod oidc;
 mod onward;
 mod provider;
+mod saml;
 mod security;
 mod session_api;
 
@@ -74,6 +75,8 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oauth2/introspect", post(provider::introspect))
         .route("/oauth2/revoke", post(provider::revoke))
         .route("/oidc/{connection}/backchannel-logout", post(oidc::backchannel_logout))
+        .route("/saml/{connection}/acs", post(saml::consume).layer(saml::body_limit()))
+        .route("/saml/{connection}/metadata", get(saml::metadata))
         .route("/oauth/token", post(gitlab::token))
         .route("/api/v4/user", get(gitlab::user))
         .route("/oauth2/par", post(provider::push))

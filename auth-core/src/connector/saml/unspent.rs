@@ -9,11 +9,11 @@ use zeroize::Zeroizing;
 use super::code::{SamlCode, SamlRefusal};
 use super::name_id::NameId;
 use crate::clock::Timestamp;
-use crate::connector::{Profile, VerifiedIdentity};
+use crate::connector::{Profile, UpstreamSession, VerifiedIdentity};
 use crate::key_ring::{KeyRing, SealContext};
 use crate::random::Random;
 use crate::replay::{Fresh, ReplayKey};
-use crate::secret::TokenHash;
+use crate::secret::{Secret, TokenHash};
 
 /// Proof that an assertion passed every check but one: that it is used for the first time.
 ///
@@ -99,6 +99,13 @@ impl UnspentAssertion {
             &amr,
             content.verified_at,
         );
+        // A logout request names the person exactly as the identity provider did.
+        let hint = serde_json::to_string(&content.session).ok().map(Secret::new);
+        let identity = identity.with_upstream(UpstreamSession {
+            index: content.session.session_index.clone(),
+            hint,
+            methods: content.session.authn_context.iter().cloned().collect(),
+        });
         Ok(RedeemedAssertion { identity, session: content.session })
     }
 

@@ -110,7 +110,5 @@ async fn reopen(mut config: Config, serving: &Serving) -> anyhow::Result<Parts> 
     app::saml::refuse_errors(&config)?;
     let connections = std::mem::take(&mut config.saml);
     let (store, ring) = (Arc::clone(&serving.store), Arc::clone(&serving.ring));
-    let cabinet = app::saml::cabinet(Arc::clone(&store), Arc::clone(&ring));
-    app::saml::prepare(&connections, &config.public_url, &cabinet).await?;
-    app::reopen(config, store, ring).await
+    app::reopen(config, &connections, store, ring).await
 }

@@ -46,6 +46,7 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/", Who::Anyone),
     ("GET", "/login", Who::Anyone),
     ("GET", "/login/continue", Who::LoginBrowser),
+    ("POST", "/login/continue", Who::LoginBrowser),
     ("GET", "/login/factor", Who::LoginBrowser),
     ("POST", "/login/factor", Who::LoginBrowser),
     ("GET", "/login/enrol", Who::LoginBrowser),
@@ -74,6 +75,10 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/account/identities", Who::PersonByForm),
     ("GET", "/oidc/{connection}/callback", Who::Provider),
     ("POST", "/oidc/{connection}/backchannel-logout", Who::Provider),
+    ("POST", "/saml/{connection}/acs", Who::Provider),
+    ("GET", "/saml/{connection}/slo", Who::Provider),
+    ("POST", "/saml/{connection}/slo", Who::Provider),
+    ("GET", "/saml/{connection}/metadata", Who::Anyone),
     ("GET", "/oauth/authorize", Who::Anyone),
     ("POST", "/oauth/token", Who::GitlabClient),
     ("GET", "/api/v4/user", Who::Bearer),
@@ -154,6 +159,10 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
     let builder = site::daemon()
         .toml("[[oidc]]\nid = \"up\"\nissuer = \"http://127.0.0.1:9\"\nclient_id = \"x\"")
         .toml(&format!(
+            "[[saml]]\nid = \"corp\"\nmetadata_file = {:?}\n",
+            workspace().join("fixtures/saml/hostile/metadata/corp.xml")
+        ))
+        .toml(&format!(
             "[[client]]\nid = \"{PLAIN}\"\nkind = \"session-api\"\nsecret = \"{SECRET}\"\n\
              redirect_uris = [\"http://127.0.0.1:9/plain\"]\n"
         ))
@@ -172,7 +181,11 @@ async fn every_route_keeps_out_who_may_not_call_it() -> Result<()> {
         let stranger = Browser::new()?;
         let url = match who {
             Who::AdministrationListener => daemon.admin_url(path)?,
-            _ => daemon.url(&path.replace("{connector}", "local").replace("{connection}", "up")),
+            _ => {
+                let connection = if path.starts_with("/saml/") { "corp" } else { "up" };
+                let path = path.replace("{connector}", "local");
+                daemon.url(&path.replace("{connection}", connection))
+            }
         };
         let verb: Method = method.parse()?;
         let form: &[(&str, &str)] = match who {

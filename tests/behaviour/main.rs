@@ -14,6 +14,7 @@ mod ldap_faults;
 mod login_ldap;
 mod login_oidc;
 mod login_password;
+mod login_saml;
 mod oidc_extensions;
 mod oidc_logout;
 mod oidc_provider;

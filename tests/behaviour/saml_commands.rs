@@ -66,13 +66,17 @@ async fn keys_are_made_once_and_stand_in_our_metadata() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_can_sign_in_through_a_connection_yet() -> Result<()> {
-    let daemon = site::start(with_metadata("hostile/metadata/corp.xml")).await?;
+async fn only_a_complete_connection_is_offered() -> Result<()> {
+    let daemon = site::start(with_connection("label = \"Okta of the tests\"")).await?;
     let browser = Browser::new()?;
     let page = browser.open(daemon.url("/login")).await?.expect(200)?;
-    ensure!(!page.body.contains("okta"), "{}", page.body);
+    ensure!(!page.body.contains("Okta of the tests"), "without metadata: {}", page.body);
     browser.get(daemon.url("/login/okta")).await?.expect(404)?;
-    browser.get(daemon.url("/saml/okta/acs")).await?.expect(404)?;
+    browser
+        .post(daemon.url("/saml/okta/acs"), &[("SAMLResponse", "PGEvPg==")])
+        .await?
+        .expect(404)?;
+    browser.get(daemon.url("/saml/okta/slo?SAMLRequest=x")).await?.expect(404)?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ pub mod accounts;
 mod admission;
 pub mod browser_session;
 mod devices;
+mod dialogue;
 mod directory_facts;
 mod enrolment;
 mod first_factor;
@@ -36,6 +37,10 @@ mod redirect;
 pub mod saml;
 #[cfg(feature = "saml")]
 pub mod saml_cabinet;
+#[cfg(feature = "saml")]
+pub mod saml_logout;
+#[cfg(feature = "saml")]
+mod saml_offer;
 mod second_factor;
 mod security;
 pub mod sessions;
@@ -69,6 +74,7 @@ use crate::store::{Store, StoreError, ThrottleRule};
 use source_limit::SourceLimit;
 
 pub use devices::{Device, RememberedDevice};
+pub use dialogue::{Completed, CredentialsPrompt, Event, Notice, Step};
 pub use enrolment::Enrolment;
 pub use notice::SecurityNotice;
 pub use own_enrolment::Confirmation;
@@ -76,7 +82,6 @@ pub use own_password::PasswordChange;
 pub use recheck::RecheckTimes;
 pub use second_factor::FactorMethods;
 pub use security::SecurityOverview;
-pub use sign_in::{Completed, CredentialsPrompt, Event, Notice, Step};
 pub use totp_import::{ImportedLine, TotpImport};
 
 /// What the broker does beyond its parts.

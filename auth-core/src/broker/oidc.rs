@@ -5,15 +5,14 @@ use tokio::time::Instant;
 use super::devices::Device;
 use super::redirect::Away;
 use super::sign_in::At;
-use super::upstream::{hint_context, hint_row};
 use super::{Broker, BrokerError, Step};
 use crate::audit::{AuditRecord, Origin};
 use crate::connector::ConnectorError;
 use crate::connector::oidc::{CallbackAnswer, OidcConnector};
 use crate::login::step::{self, StepName};
 use crate::login::{PendingLoginError, Stage};
-use crate::secret::{Secret, Token, TokenHash};
-use crate::store::{Revocation, RevocationScope, SessionId, UpstreamSessionRecord};
+use crate::secret::{Token, TokenHash};
+use crate::store::SessionId;
 
 /// Scope of the marks of used logout tokens.
 const LOGOUT_TOKENS: &str = "oidc-logout";
@@ -170,51 +169,5 @@ impl Broker {
         metrics::counter!("auth_upstream_logouts_total", "connector" => connector.to_owned(), "result" => "refused")
             .increment(1);
         Ok(())
-    }
-
-    async fn end_for_upstream(
-        &self,
-        record: &UpstreamSessionRecord,
-        origin: &Origin,
-    ) -> Result<usize, BrokerError> {
-        let now = self.now();
-        let mut event = AuditRecord::new(now, "session.revoked")
-            .connector(&record.connector)
-            .from_request(origin)
-            .with("session", record.session.to_string())
-            .with("reason", "upstream_logout");
-        if let Some(session) = self.store.session(record.session).await?
-            && let Some(account) = self.store.account(session.account).await?
-        {
-            event = event.account(&account.username);
-        }
-        let revocation = Revocation {
-            scope: RevocationScope::Session(record.session),
-            at: now,
-            reason: "upstream_logout".to_owned(),
-        };
-        let ended = self.store.revoke_sessions(revocation, vec![event.clone()]).await?;
-        event.log();
-        Ok(ended.len())
-    }
-
-    /// Where the browser of this session signs out at the provider that it came from, if that
-    /// connection wants it. To be asked before the session is ended; the note of the provider's
-    /// session is used up.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn upstream_sign_out(
-        &self,
-        session: SessionId,
-    ) -> Result<Option<url::Url>, BrokerError> {
-        let Some(record) = self.store.upstream_session(session).await? else { return Ok(None) };
-        let Some(connector) = self.oidc_connector(&record.connector) else { return Ok(None) };
-        let hint = record.sealed_hint.as_deref().and_then(|sealed| {
-            let row = hint_row(&record.connector, &record.subject);
-            let opened = self.ring.open(hint_context(&row), sealed).ok()?;
-            String::from_utf8(opened.to_vec()).ok().map(Secret::new)
-        });
-        Ok(connector.end_session_url(hint.as_ref(), self.now()).await)
     }
 }

@@ -3,21 +3,25 @@
 //! A response is posted from another site, so it comes without the browser's cookie:
 //! [`Broker::saml_response`] judges it and parks the unspent assertion under the login that it
 //! answers. The browser's next request carries the cookie, and [`Broker::redeem_returned`] compares
-//! it before anybody is let in. In another browser the parked assertion is dropped.
+//! it before anybody is let in. In another browser the parked assertion is dropped. What came
+//! without a login that it answers is [`super::saml_offer`]'s.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::devices::Device;
+use super::enrolment::login_row;
 use super::first_factor::Refused;
 use super::redirect::Away;
 use super::sign_in::At;
 use super::{Broker, BrokerError, Step};
 use crate::audit::{AuditRecord, Origin};
-use crate::connector::saml::posted::{Posted, Unverified};
+pub use crate::connector::saml::posted::MAX_FORM;
+use crate::connector::saml::posted::Posted;
 use crate::connector::saml::{
-    RedeemedAssertion, SamlCode, SamlConnection, SamlRefusal, SentRequest, UnspentAssertion,
+    Expectation, RedeemedAssertion, SamlCode, SamlConnection, SamlRefusal, SentRequest,
+    UnspentAssertion,
 };
 use crate::login::{PendingLogin, PendingLoginError, Stage};
 use crate::replay;
@@ -31,6 +35,18 @@ pub enum SamlArrival {
     Parked(Token),
     /// It was refused; the event says why.
     Refused(SamlCode),
+}
+
+/// What was parked under a handle.
+#[derive(Debug)]
+pub enum Returned {
+    /// Nothing: the login stands elsewhere.
+    Nothing,
+    /// An assertion, which was redeemed; this comes next.
+    Redeemed(Step),
+    /// What an identity provider sent unasked: this browser's login has the new handle, and asks
+    /// the person first.
+    Offered(Token),
 }
 
 impl Broker {
@@ -66,22 +82,21 @@ impl Broker {
             None => None,
         };
         let (Some(handle), Some((login, away))) = (handle, taken) else {
-            let refusal = without_request(&connection, &posted.document);
-            return self.refuse_saml(connector, refusal, None, origin, begun).await;
+            return self.unsolicited(&connection, posted, origin, begun).await;
         };
         let client = login.request().client.clone();
         let client = client.as_deref();
-        let unspent = match self.judge_response(&connection, posted.document, &away).await? {
+        let sent = SentRequest::read(&away.state).ok_or_else(|| {
+            BrokerError::Internal(format!("state of a login at {:?}", away.connector))
+        })?;
+        let judged = self.judge_response(&connection, posted.document, Some(sent)).await?;
+        let unspent = match judged {
             Ok(unspent) => unspent,
             Err(refusal) => {
                 return self.refuse_saml(connector, refusal, client, origin, begun).await;
             }
         };
-        if connection.settings().allow_sha1 {
-            metrics::counter!("auth_saml_legacy_responses_total", "connector" => connector.to_owned())
-                .increment(1);
-        }
-        let sealed = unspent.seal(&self.ring, &row(&login), self.random.as_ref());
+        let sealed = unspent.seal(&self.ring, &login_row(&login), self.random.as_ref());
         let record = login.record(Stage::Returned { connector: connector.to_owned(), sealed })?;
         if !self.store.advance_login(record, Vec::new()).await? {
             let refusal = SamlCode::InResponseTo.because("the login went on in the meantime");
@@ -90,8 +105,7 @@ impl Broker {
         Ok(SamlArrival::Parked(handle))
     }
 
-    /// Lets in whom a parked response names, in the browser that began the login. `None` when
-    /// nothing is parked under `handle`.
+    /// Lets in whom a parked response names, in the browser that began the login.
     ///
     /// # Errors
     /// When the response was parked for another browser, which drops it, or the store fails.
@@ -102,44 +116,60 @@ impl Broker {
         replaces: Option<SessionId>,
         device: Device<'_>,
         origin: &Origin,
-    ) -> Result<Option<Step>, BrokerError> {
+    ) -> Result<Returned, BrokerError> {
         let now = self.now();
         let record = self.store.login(handle.hash()).await?;
-        let Ok(mut login) = PendingLogin::without_browser(record, now) else { return Ok(None) };
-        if !matches!(login.stage(), Stage::Returned { .. }) {
-            return Ok(None);
-        }
+        let Ok(mut login) = PendingLogin::without_browser(record, now) else {
+            return Ok(Returned::Nothing);
+        };
         let is_ours = login.is_of(browser);
-        let row = row(&login);
+        let row = login_row(&login);
         let next = login.next_version();
+        let (connector, sealed) = match login.take_stage() {
+            Stage::Returned { connector, sealed } => (connector, sealed),
+            Stage::Unsolicited { connector, sealed } => {
+                let parked = Parked { connector, sealed, row };
+                return self.offer(login, parked, browser, origin).await;
+            }
+            _ => return Ok(Returned::Nothing),
+        };
         let client = login.request().client.clone();
-        let Stage::Returned { connector, sealed } = login.take_stage() else { return Ok(None) };
         // First of all it is taken out: whatever happens now, nobody finds it again.
         if !self.store.advance_login(login.record(Stage::Credentials)?, Vec::new()).await? {
-            return Ok(None);
+            return Ok(Returned::Nothing);
         }
         let begun = Instant::now();
         if !is_ours {
             let error = PendingLoginError::OtherBrowser;
             let event = self.refusal_event(&connector, error.as_str(), client.as_deref(), origin);
-            event.log();
-            self.store.append_audit(vec![event]).await?;
+            self.note(event).await?;
             self.observe(&connector, "refused", begun);
             return Err(error.into());
         }
         let at = At { handle, browser, replaces, device, origin, now, begun };
-        let redeemed = match UnspentAssertion::open(&sealed, &self.ring, &row, now) {
+        let parked = Parked { connector, sealed, row };
+        Ok(Returned::Redeemed(self.redeem_parked(next, parked, &at).await?))
+    }
+
+    /// Spends a parked assertion for the login that it was taken out of.
+    pub(super) async fn redeem_parked(
+        &self,
+        login: PendingLogin,
+        parked: Parked,
+        at: &At<'_>,
+    ) -> Result<Step, BrokerError> {
+        let Parked { connector, sealed, row } = parked;
+        let redeemed = match UnspentAssertion::open(&sealed, &self.ring, &row, at.now) {
             Ok(unspent) => self.redeem(unspent, &connector).await?,
             Err(refusal) => Err(refusal),
         };
-        let step = match redeemed {
-            Ok(RedeemedAssertion { identity, .. }) => self.arrived(next, identity, &at).await?,
+        match redeemed {
+            Ok(RedeemedAssertion { identity, .. }) => self.arrived(login, identity, at).await,
             Err(SamlRefusal { code, detail }) => {
                 let refused = Refused { detail: Some(detail), ..Refused::plain(code.as_str()) };
-                self.turned_away(&next, &connector, &refused, &at).await?
+                self.turned_away(&login, &connector, &refused, at).await
             }
-        };
-        Ok(Some(step))
+        }
     }
 
     async fn redeem(
@@ -172,23 +202,22 @@ impl Broker {
     }
 
     /// Verifies off the threads that serve requests: it takes milliseconds of a processor.
-    async fn judge_response(
+    pub(super) async fn judge_response(
         &self,
         connection: &Arc<SamlConnection>,
         document: Vec<u8>,
-        away: &Away,
+        sent: Option<SentRequest>,
     ) -> Result<Result<UnspentAssertion, SamlRefusal>, BrokerError> {
-        let sent = SentRequest::read(&away.state).ok_or_else(|| {
-            BrokerError::Internal(format!("state of a login at {:?}", away.connector))
-        })?;
         let (connection, now) = (Arc::clone(connection), self.now());
-        let judge = move || connection.verify(&document, sent.expectation(), now).outcome;
-        tokio::task::spawn_blocking(judge)
-            .await
-            .map_err(|error| BrokerError::Internal(format!("a SAML verification: {error}")))
+        off_the_async_threads(move || {
+            let expectation =
+                sent.as_ref().map_or(Expectation::Unsolicited, SentRequest::expectation);
+            connection.verify(&document, expectation, now).outcome
+        })
+        .await
     }
 
-    async fn refuse_saml(
+    pub(super) async fn refuse_saml(
         &self,
         connector: &str,
         refusal: SamlRefusal,
@@ -199,13 +228,12 @@ impl Broker {
         let event = self
             .refusal_event(connector, refusal.code.as_str(), client, origin)
             .with("detail", refusal.detail);
-        event.log();
-        self.store.append_audit(vec![event]).await?;
+        self.note(event).await?;
         self.observe(connector, "refused", begun);
         Ok(SamlArrival::Refused(refusal.code))
     }
 
-    fn refusal_event(
+    pub(super) fn refusal_event(
         &self,
         connector: &str,
         reason: &str,
@@ -223,23 +251,19 @@ impl Broker {
     }
 }
 
-/// Why a response that belongs to no pending request is refused. It is not verified: there is
-/// nothing that it could lead to.
-fn without_request(connection: &SamlConnection, document: &[u8]) -> SamlRefusal {
-    match Unverified::look(document) {
-        Err(refusal) => refusal,
-        Ok(Unverified { in_response_to: Some(_), .. }) => SamlCode::InResponseTo
-            .because("RelayState names no login that waits for an answer of this connection"),
-        Ok(_) if connection.settings().allow_idp_initiated => SamlCode::Unsolicited.because(
-            "the identity provider began by itself, which this version does not serve in spite \
-             of allow_idp_initiated: begin at the application",
-        ),
-        Ok(_) => SamlCode::Unsolicited
-            .because("the identity provider began by itself: begin at the application"),
-    }
+/// An assertion as it lay in a login's row.
+pub(super) struct Parked {
+    pub(super) connector: String,
+    pub(super) sealed: Vec<u8>,
+    /// What the sealing is bound to.
+    pub(super) row: String,
 }
 
-/// What a parked assertion is bound to.
-fn row(login: &PendingLogin) -> String {
-    login.handle().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+/// Runs a computation of milliseconds where it holds up no request.
+pub(super) async fn off_the_async_threads<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BrokerError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| BrokerError::Internal(format!("a SAML computation: {error}")))
 }

@@ -141,12 +141,7 @@ impl Broker {
         let (first, sealed_seed) = match login.take_stage() {
             Stage::Factor(first) => (first, None),
             Stage::Enrolment { first, sealed_seed } => (first, Some(sealed_seed)),
-            Stage::Credentials
-            | Stage::Away { .. }
-            | Stage::Returned { .. }
-            | Stage::Completed(_) => {
-                return Err(BrokerError::FormToken);
-            }
+            _ => return Err(BrokerError::FormToken),
         };
         let Some(account) = self.still_welcome(&login, &first, at).await? else {
             return Err(BrokerError::FormToken);

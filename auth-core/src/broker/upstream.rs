@@ -3,12 +3,14 @@
 
 use super::sign_in::At;
 use super::{Broker, BrokerError};
-use crate::audit::AuditRecord;
+use crate::audit::{AuditRecord, Origin};
 use crate::connector::VerifiedIdentity;
+use crate::connector::redirect::{Destination, RedirectConnector};
 use crate::key_ring::SealContext;
 use crate::login::CompletedLogin;
 use crate::login::flow::UpstreamNote;
-use crate::store::{Revocation, RevocationScope, SessionRecord, UpstreamSessionRecord};
+use crate::secret::Secret;
+use crate::store::{Revocation, RevocationScope, SessionId, SessionRecord, UpstreamSessionRecord};
 
 /// Longest hint that is kept, in bytes.
 const LONGEST_HINT: usize = 16 * 1024;
@@ -17,16 +19,18 @@ impl Broker {
     /// What to keep of the provider's session; the hint is sealed.
     pub(super) fn upstream_note(&self, identity: &VerifiedIdentity) -> Option<UpstreamNote> {
         let upstream = identity.upstream()?;
-        let row = hint_row(identity.connector(), identity.subject());
+        let subject = upstream.name.as_deref().unwrap_or(identity.subject());
+        let row = hint_row(identity.connector(), subject);
         let hint = upstream.hint.as_ref().filter(|hint| hint.expose().len() <= LONGEST_HINT);
         Some(UpstreamNote {
-            subject: identity.subject().to_owned(),
+            subject: subject.to_owned(),
             index: upstream.index.clone(),
             sealed_hint: hint.map(|hint| {
                 let plain = hint.expose().as_bytes();
                 self.ring.seal(hint_context(&row), plain, self.random.as_ref())
             }),
             methods: upstream.methods.clone(),
+            ends_at: upstream.ends_at,
         })
     }
 
@@ -75,6 +79,62 @@ impl Broker {
         self.store.revoke_sessions(revocation, vec![event.clone()]).await?;
         event.log();
         Ok(false)
+    }
+
+    /// Ends the session of ours behind an identity provider's session that is over.
+    pub(super) async fn end_for_upstream(
+        &self,
+        record: &UpstreamSessionRecord,
+        origin: &Origin,
+    ) -> Result<usize, BrokerError> {
+        let now = self.now();
+        let mut event = AuditRecord::new(now, "session.revoked")
+            .connector(&record.connector)
+            .from_request(origin)
+            .with("session", record.session.to_string())
+            .with("reason", "upstream_logout");
+        if let Some(session) = self.store.session(record.session).await?
+            && let Some(account) = self.store.account(session.account).await?
+        {
+            event = event.account(&account.username);
+        }
+        let revocation = Revocation {
+            scope: RevocationScope::Session(record.session),
+            at: now,
+            reason: "upstream_logout".to_owned(),
+        };
+        let ended = self.store.revoke_sessions(revocation, vec![event.clone()]).await?;
+        event.log();
+        Ok(ended.len())
+    }
+
+    /// Where the browser of this session signs out at the identity provider that it came from, if
+    /// that connection wants it. To be asked before the session is ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn upstream_sign_out(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<Destination>, BrokerError> {
+        let Some(record) = self.store.upstream_session(session).await? else { return Ok(None) };
+        let hint = record.sealed_hint.as_deref().and_then(|sealed| {
+            let row = hint_row(&record.connector, &record.subject);
+            let opened = self.ring.open(hint_context(&row), sealed).ok()?;
+            String::from_utf8(opened.to_vec()).ok().map(Secret::new)
+        });
+        match self.redirect_connector(&record.connector) {
+            #[cfg(feature = "oidc")]
+            Some(RedirectConnector::Oidc(connector)) => {
+                let url = connector.end_session_url(hint.as_ref(), self.now()).await;
+                Ok(url.map(Destination::Redirect))
+            }
+            #[cfg(feature = "saml")]
+            Some(RedirectConnector::Saml(connection)) => {
+                self.saml_sign_out(connection, hint.as_ref()).await
+            }
+            None => Ok(None),
+        }
     }
 }
 

@@ -83,6 +83,11 @@ pub struct VerifiedIdentity {
 /// What an identity provider said of its own session with the person.
 #[derive(Debug)]
 pub struct UpstreamSession {
+    /// The name under which sign-outs that come from there speak of the person, where that is not
+    /// the stable subject (a NameID).
+    pub name: Option<String>,
+    /// When the session there ends; ours may not last longer (`SessionNotOnOrAfter`).
+    pub ends_at: Option<Timestamp>,
     /// The session's name there (`sid`, `SessionIndex`), for sign-outs that come from there.
     pub index: Option<String>,
     /// What the provider wants back when the person signs out here: the ID token, or a

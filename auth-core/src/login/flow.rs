@@ -40,7 +40,7 @@ pub(super) struct FirstFactorState {
 /// What is kept of an identity provider's own session until ours is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamNote {
-    /// The stable subject there.
+    /// The name under which sign-outs that come from there speak of the person.
     pub subject: String,
     /// The session's name there.
     pub index: Option<String>,
@@ -48,6 +48,9 @@ pub struct UpstreamNote {
     pub sealed_hint: Option<Vec<u8>>,
     /// How the person proved there who they are: `amr`, `acr` or authentication context classes.
     pub methods: Vec<String>,
+    /// When the session there ends.
+    #[serde(default)]
+    pub ends_at: Option<Timestamp>,
 }
 
 impl FirstFactor {

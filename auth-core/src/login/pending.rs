@@ -36,6 +36,10 @@ pub struct LoginRequest {
     /// The page of ours that it was begun from; none for the account's page.
     #[serde(default)]
     pub page: Option<OwnPage>,
+    /// What an identity provider that began by itself named as the goal: a client's id, or nothing
+    /// that counts.
+    #[serde(default)]
+    pub start_at: Option<String>,
 }
 
 /// A page of ours that a login leads back to. A closed list: no address comes from outside.
@@ -66,6 +70,31 @@ pub enum Stage {
         /// What it verified, sealed.
         sealed: Vec<u8>,
     },
+    /// An identity provider began by itself, and what it sent was verified. No browser holds this
+    /// login: the first one that shows its handle gets another one, at [`Stage::Offered`].
+    Unsolicited {
+        /// The connector that verified it.
+        connector: String,
+        /// What it verified, sealed.
+        sealed: Vec<u8>,
+    },
+    /// What came unasked waits for the person to say that they want it.
+    Offered {
+        /// The connector that verified it.
+        connector: String,
+        /// Whom it names, for the question.
+        name: String,
+        /// What it verified, sealed.
+        sealed: Vec<u8>,
+    },
+    /// No login: the browser was sent to an identity provider to sign out there too. No browser
+    /// holds it.
+    SigningOut {
+        /// The connector.
+        connector: String,
+        /// The ID of our message, which the answer has to name.
+        message_id: String,
+    },
     /// The first factor is proved, the second is asked for.
     Factor(FirstFactor),
     /// The first factor is proved, a second one is being set up; its seed is sealed.
@@ -85,6 +114,9 @@ enum StoredStage {
     Credentials,
     Away { connector: String, sealed: Vec<u8> },
     Returned { connector: String, sealed: Vec<u8> },
+    Unsolicited { connector: String, sealed: Vec<u8> },
+    Offered { connector: String, name: String, sealed: Vec<u8> },
+    SigningOut { connector: String, message_id: String },
     Factor { first: FirstFactorState },
     Enrolment { first: FirstFactorState, sealed_seed: Vec<u8> },
     Completed { session: SessionId },
@@ -209,6 +241,15 @@ impl PendingLogin {
             StoredStage::Credentials => Stage::Credentials,
             StoredStage::Away { connector, sealed } => Stage::Away { connector, sealed },
             StoredStage::Returned { connector, sealed } => Stage::Returned { connector, sealed },
+            StoredStage::Unsolicited { connector, sealed } => {
+                Stage::Unsolicited { connector, sealed }
+            }
+            StoredStage::Offered { connector, name, sealed } => {
+                Stage::Offered { connector, name, sealed }
+            }
+            StoredStage::SigningOut { connector, message_id } => {
+                Stage::SigningOut { connector, message_id }
+            }
             StoredStage::Factor { first } => Stage::Factor(FirstFactor::from_state(first)),
             StoredStage::Enrolment { first, sealed_seed } => {
                 Stage::Enrolment { first: FirstFactor::from_state(first), sealed_seed }
@@ -237,6 +278,15 @@ impl PendingLogin {
             Stage::Credentials => StoredStage::Credentials,
             Stage::Away { connector, sealed } => StoredStage::Away { connector, sealed },
             Stage::Returned { connector, sealed } => StoredStage::Returned { connector, sealed },
+            Stage::Unsolicited { connector, sealed } => {
+                StoredStage::Unsolicited { connector, sealed }
+            }
+            Stage::Offered { connector, name, sealed } => {
+                StoredStage::Offered { connector, name, sealed }
+            }
+            Stage::SigningOut { connector, message_id } => {
+                StoredStage::SigningOut { connector, message_id }
+            }
             Stage::Factor(first) => StoredStage::Factor { first: first.into_state() },
             Stage::Enrolment { first, sealed_seed } => {
                 StoredStage::Enrolment { first: first.into_state(), sealed_seed }
@@ -321,7 +371,11 @@ impl PendingLogin {
             }
             Stage::Factor(_) => StepName::Factor,
             Stage::Enrolment { .. } => StepName::Enrolment,
-            Stage::Completed(_) => StepName::Completed,
+            Stage::Offered { .. } => StepName::Offer,
+            // Nothing of these can be answered by a form.
+            Stage::Completed(_) | Stage::Unsolicited { .. } | Stage::SigningOut { .. } => {
+                StepName::Completed
+            }
         }
     }
 

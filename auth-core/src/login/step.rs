@@ -22,6 +22,8 @@ pub enum StepName {
     Enrolment,
     /// The answer of an identity provider that the browser was sent to.
     Away,
+    /// Whether to go on with what an identity provider sent unasked.
+    Offer,
     /// Nothing is left to answer.
     Completed,
 }
@@ -33,6 +35,7 @@ impl StepName {
             Self::Factor => "login:factor",
             Self::Enrolment => "login:enrolment",
             Self::Away => "login:away",
+            Self::Offer => "login:offer",
             Self::Completed => "login:completed",
         }
     }

@@ -51,6 +51,8 @@ impl Session {
         origin: &Origin,
         now: Timestamp,
     ) -> SessionRecord {
+        let limit = now + lifetime.absolute_timeout;
+        let upstream = login.upstream().and_then(|note| note.ends_at);
         SessionRecord {
             id: SessionId(id),
             account: login.account().id,
@@ -65,7 +67,7 @@ impl Session {
             created_at: now,
             last_seen_at: now,
             idle_timeout_millis: i64::try_from(lifetime.idle_timeout.as_millis()).unwrap_or(0),
-            expires_at: now + lifetime.absolute_timeout,
+            expires_at: upstream.map_or(limit, |end| end.min(limit)),
             ip: origin.ip.map(|ip| ip.to_string()),
             user_agent: origin.user_agent.clone(),
             revoked_at: None,

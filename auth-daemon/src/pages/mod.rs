@@ -60,6 +60,17 @@ pub(crate) struct Login<'a> {
     pub(crate) passkey: Option<PasskeyForm<'a>>,
 }
 
+/// Whether to go on as whom an identity provider named unasked.
+#[derive(Template)]
+#[template(path = "offer.html")]
+pub(crate) struct Offer<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) connector: &'a str,
+    pub(crate) form_token: &'a str,
+    /// Who is signed in in this browser already.
+    pub(crate) signed_in_as: Option<&'a str>,
+}
+
 /// The second factor's code.
 #[derive(Template)]
 #[template(path = "factor.html")]

@@ -154,6 +154,7 @@ async fn decide(
                 account,
                 link: None,
                 page: None,
+                start_at: None,
             };
             login::begin(app, login, None, browser, origin).await
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use auth_core::audit::Origin;
 use auth_core::broker::browser_session::HANDLE;
+use auth_core::broker::saml::Returned;
 use auth_core::broker::{Completed, ConnectorKind, CredentialsPrompt, Event, Step};
 use auth_core::login::{LoginRequest, OwnPage, step};
 use auth_core::secret::{Secret, Token};
@@ -234,6 +235,22 @@ pub(super) async fn postpone(
     finish(app, answer, browser, device, origin, cookie).await
 }
 
+/// `POST /login/continue`: goes on as whom an identity provider named unasked.
+pub(super) async fn accept(
+    State(app): State<Arc<App>>,
+    MaybeSignedIn(session): MaybeSignedIn,
+    cookie: CookieSession,
+    RequestOrigin(origin): RequestOrigin,
+    browser: Browser,
+    device: DeviceCookie,
+    Form(form): Form<BareForm>,
+) -> Result<Response, PublicError> {
+    let replaces = session.map(|session| session.id());
+    let answer =
+        Answer { form_token: form.csrf, event: Event::Continue, replaces, remember: false };
+    finish(app, answer, browser, device, origin, cookie).await
+}
+
 /// What a form of the login said.
 struct Answer {
     form_token: String,
@@ -285,11 +302,11 @@ pub(super) async fn dispatch(
     // A browser that goes away in the middle must not leave a session without a cookie.
     let work = async move {
         let (secret, at) = (&browser.secret, device.device(false));
-        let returned =
-            app.broker.redeem_returned(&handle, secret, replaces, at, &origin).await?;
+        let returned = app.broker.redeem_returned(&handle, secret, replaces, at, &origin).await?;
         match returned {
-            Some(step) => answered(&app, step, &handle, &device, &cookie).await,
-            None => go_on(&app, &handle, session, &browser, &device, &origin).await,
+            Returned::Redeemed(step) => answered(&app, step, &handle, &device, &cookie).await,
+            Returned::Offered(ours) => Ok(browser.remember(see_continue(&ours))),
+            Returned::Nothing => go_on(&app, &handle, session, &browser, &device, &origin).await,
         }
     };
     let span = tracing::Span::current();
@@ -308,6 +325,11 @@ async fn go_on(
     origin: &Origin,
 ) -> Result<Response, PublicError> {
     let step = app.broker.resume(handle, browser.known()?).await?;
+    if let Step::AskContinue { form_token, name, connector_label, .. } = &step {
+        let signed_in_as = session.as_ref().map(|it| it.account().username.as_str());
+        let page = pages::Offer { name, connector: connector_label, form_token, signed_in_as };
+        return Ok(pages::render(&page));
+    }
     if let Step::AlreadyCompleted { session: made, request } = step {
         // Only the browser that got the session's cookie goes on; the login itself is no proof.
         let session = session.filter(|session| session.id() == made);
@@ -355,6 +377,7 @@ pub(super) async fn answered(
         // A redirect after the post, so that reloading the page does not post again.
         Step::AskFactor { notice: None, .. }
         | Step::AskEnrolment { notice: None, .. }
+        | Step::AskContinue { .. }
         | Step::AlreadyCompleted { .. } => Ok(see_continue(handle)),
         // Who comes back from a provider to a login that waits for a password.
         Step::AskCredentials(_) => Ok(see_login(handle)),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use auth_core::audit::Origin;
+use auth_core::connector::redirect::Destination;
 use auth_core::handoff::logout::{LogoutRefusal, LogoutRequest, LogoutTarget};
 use auth_core::session::Session;
 use axum::Form;
@@ -13,7 +14,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tower_sessions::Session as CookieSession;
 
-use super::{content_policy, onward};
+use super::{content_policy, onward, saml};
 use crate::app::App;
 use crate::error::{self, PublicError};
 use crate::extract::browser::Browser;
@@ -126,12 +127,14 @@ async fn end(
     let mut response = match (target, upstream) {
         // The client wants the browser back; the identity provider's own session stays.
         (Some(target), _) => see(target),
-        (None, Some(upstream)) => onward::to_site(
+        // A page of its own between: redirects after a form's post are bound by its policy.
+        (None, Some(Destination::Redirect(url))) => onward::to_site(
             "You are signed out",
             "The sessions that you opened from this browser are over. You are now signed out at \
              your organisation too.",
-            upstream.as_str(),
+            url.as_str(),
         ),
+        (None, Some(post)) => saml::carry(&post),
         (None, None) => signed_out(None),
     };
     let secure = if app.site.secure { "; Secure" } else { "" };

@@ -40,7 +40,7 @@ pub(crate) fn public(app: Arc<App>) -> Router {
     let pages = Router::new()
         .route("/", get(|| async { Redirect::to("/account") }))
         .route("/login", get(login::show))
-        .route("/login/continue", get(login::dispatch))
+        .route("/login/continue", get(login::dispatch).post(login::accept))
         .route("/login/factor", get(login::dispatch).post(login::code))
         .route("/login/enrol", get(login::dispatch).post(login::code))
         .route("/login/enrol/later", post(login::postpone))
@@ -76,6 +76,10 @@ pub(crate) fn public(app: Arc<App>) -> Router {
         .route("/oauth2/revoke", post(provider::revoke))
         .route("/oidc/{connection}/backchannel-logout", post(oidc::backchannel_logout))
         .route("/saml/{connection}/acs", post(saml::consume).layer(saml::body_limit()))
+        .route(
+            "/saml/{connection}/slo",
+            get(saml::logout_by_query).post(saml::logout_by_form).layer(saml::body_limit()),
+        )
         .route("/saml/{connection}/metadata", get(saml::metadata))
         .route("/oauth/token", post(gitlab::token))
         .route("/api/v4/user", get(gitlab::user))

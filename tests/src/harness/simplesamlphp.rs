@@ -38,6 +38,8 @@ pub struct SimpleSamlPhpOptions {
     pub sign_logout: bool,
     /// The NameID's format where neither request nor service provider names one.
     pub name_id: NameIdFormat,
+    /// How it says that people were authenticated; `None`: by password.
+    pub authn_context: Option<&'static str>,
 }
 
 impl Default for SimpleSamlPhpOptions {
@@ -49,6 +51,7 @@ impl Default for SimpleSamlPhpOptions {
             need_signed_request: false,
             sign_logout: true,
             name_id: NameIdFormat::Persistent,
+            authn_context: None,
         }
     }
 }
@@ -356,7 +359,13 @@ fn identity_provider(port: u16, options: &SimpleSamlPhpOptions) -> String {
         need_signed_request,
         sign_logout,
         name_id,
+        authn_context,
     } = options;
+    let context = authn_context.map_or_else(String::new, |class| {
+        format!(
+            "5 => ['class' => 'core:PHP', 'code' => '$state[\"saml:AuthnContextClassRef\"] = \"{class}\";'],"
+        )
+    });
     let default = name_id.uri();
     let [email, unspecified] = [NameIdFormat::Email.uri(), NameIdFormat::Unspecified.uri()];
     // A NameID of every format is made; request, service provider or default picks one.
@@ -376,6 +385,7 @@ $metadata['{base}/idp'] = [
     2 => ['class' => 'saml:PersistentNameID', 'attribute' => 'uid'],
     3 => ['class' => 'saml:AttributeNameID', 'attribute' => 'email', 'Format' => '{email}'],
     4 => ['class' => 'saml:AttributeNameID', 'attribute' => 'uid', 'Format' => '{unspecified}'],
+    {context}
   ],
 ];\n"
     )

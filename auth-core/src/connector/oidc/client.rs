@@ -154,8 +154,13 @@ impl OidcConnector {
             profile::merge(&mut verified.claims, more, &verified.sub, &self.settings.claims)?;
         }
         let profile = profile::profile(&verified.claims, &self.settings.claims)?;
-        let upstream =
-            UpstreamSession { index: verified.sid, hint: Some(Secret::new(id_token)), methods };
+        let upstream = UpstreamSession {
+            name: None,
+            ends_at: None,
+            index: verified.sid,
+            hint: Some(Secret::new(id_token)),
+            methods,
+        };
         let identity =
             VerifiedIdentity::new(&self.settings.id, verified.subject, profile, &[], now);
         Ok(identity.with_upstream(upstream))

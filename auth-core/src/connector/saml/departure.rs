@@ -54,22 +54,26 @@ impl SamlConnection {
                 }
             })?;
         let forced = request.fresh || self.settings().force_authn;
-        let sent =
-            SentRequest { id: outgoing.id, forced_at: forced.then_some(outgoing.issued_at) };
+        let sent = SentRequest { id: outgoing.id, forced_at: forced.then_some(outgoing.issued_at) };
         let state = serde_json::to_vec(&sent).map_err(|error| ConnectorError::Unavailable {
             reason: "internal_error",
             message: error.to_string(),
         })?;
-        let destination = match outgoing.delivery {
-            Delivery::Redirect(url) => Destination::Redirect(url),
+        Ok(Departure { destination: outgoing.delivery.into(), state })
+    }
+}
+
+impl From<Delivery> for Destination {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Redirect(url) => Self::Redirect(url),
             Delivery::Post(form) => {
                 let fields = form.fields.into_iter();
-                Destination::PostForm {
+                Self::PostForm {
                     action: form.action,
                     fields: fields.map(|(name, value)| (name.to_owned(), value)).collect(),
                 }
             }
-        };
-        Ok(Departure { destination, state })
+        }
     }
 }

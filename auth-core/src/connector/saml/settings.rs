@@ -42,6 +42,8 @@ pub struct SamlSettings {
     pub name_id_format: Option<String>,
     /// Whether everybody has to authenticate anew.
     pub force_authn: bool,
+    /// Whether signing out here leads on to the identity provider's sign-out, where it has one.
+    pub sign_out_upstream: bool,
     /// Authentication context classes to ask for; empty asks for nothing.
     pub authn_context: Vec<String>,
     /// Which attribute becomes what.
@@ -72,6 +74,7 @@ impl SamlSettings {
             require_encryption: false,
             name_id_format: preset.name_id_format().map(str::to_owned),
             force_authn: false,
+            sign_out_upstream: true,
             authn_context: Vec::new(),
             attributes: preset.attributes(),
             admin_rules: Vec::new(),

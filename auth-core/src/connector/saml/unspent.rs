@@ -71,6 +71,12 @@ impl UnspentAssertion {
         &self.0.connection
     }
 
+    /// What to call the person before anybody is let in. It proves nothing.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        &self.0.profile.username
+    }
+
     /// What the replay store has to be asked.
     #[must_use]
     pub fn replay_key(&self) -> ReplayKey {
@@ -102,6 +108,8 @@ impl UnspentAssertion {
         // A logout request names the person exactly as the identity provider did.
         let hint = serde_json::to_string(&content.session).ok().map(Secret::new);
         let identity = identity.with_upstream(UpstreamSession {
+            name: content.session.name_id.as_ref().map(NameId::subject),
+            ends_at: content.session.not_on_or_after,
             index: content.session.session_index.clone(),
             hint,
             methods: content.session.authn_context.iter().cloned().collect(),

@@ -50,6 +50,7 @@ fn first(connector: &str, amr: &[&str]) -> FirstFactor {
             subject: "subject".to_owned(),
             index: None,
             sealed_hint: None,
+            ends_at: None,
             methods: amr.iter().map(|&method| method.to_owned()).collect(),
         }),
     })

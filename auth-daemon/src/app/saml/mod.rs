@@ -54,6 +54,7 @@ pub(crate) fn settings(saml: &Saml, public_url: &PublicUrl) -> SamlSettings {
         },
         require_encryption: saml.require_encryption,
         force_authn: saml.force_authn,
+        sign_out_upstream: saml.sign_out_upstream,
         authn_context: saml.authn_context.clone(),
         admin_rules: saml.admin_rules.clone(),
         guest_rules: saml.guest_rules.clone(),

@@ -46,37 +46,37 @@ impl LogoutRequest {
         &self.name_id
     }
 
+    /// The sessions that are to end; empty: all of the person.
+    #[must_use]
+    pub fn session_indexes(&self) -> &[String] {
+        &self.session_indexes
+    }
+
     /// What has to come back with the answer.
     #[must_use]
     pub fn relay_state(&self) -> Option<&str> {
         self.relay_state.as_deref()
     }
 
-    /// Whether it names this session: the NameID byte for byte, and one of the session indexes
-    /// where it has any.
-    #[must_use]
-    pub fn names(&self, session: &SamlSession) -> bool {
-        let index = session.session_index.as_ref();
-        session.name_id.as_ref() == Some(&self.name_id)
-            && (self.session_indexes.is_empty()
-                || index.is_some_and(|index| self.session_indexes.contains(index)))
-    }
-
-    /// Those of `sessions` (of this connection) that it names.
+    /// Whether it names this session of the connection: the NameID byte for byte, and one of the
+    /// session indexes where it has any. A store finds sessions by the same rule, from
+    /// [`NameId::subject`] and the index.
     ///
     /// # Errors
-    /// `logout_session` when it names none.
-    pub fn named<T>(
-        &self,
-        sessions: Vec<T>,
-        session: impl Fn(&T) -> &SamlSession,
-    ) -> Result<Vec<T>, SamlRefusal> {
-        let found: Vec<T> = sessions.into_iter().filter(|it| self.names(session(it))).collect();
-        if found.is_empty() {
-            return Err(SamlCode::LogoutSession
-                .because("no session of this connection has that NameID and session index"));
-        }
-        Ok(found)
+    /// `logout_session` when it does not.
+    pub fn check_names(&self, session: &SamlSession) -> Result<(), SamlRefusal> {
+        let index = session.session_index.as_ref();
+        let named = session.name_id.as_ref() == Some(&self.name_id)
+            && (self.session_indexes.is_empty()
+                || index.is_some_and(|index| self.session_indexes.contains(index)));
+        if named { Ok(()) } else { Err(Self::names_nobody()) }
+    }
+
+    /// That no session is named.
+    #[must_use]
+    pub fn names_nobody() -> SamlRefusal {
+        SamlCode::LogoutSession
+            .because("no session of this connection has that NameID and session index")
     }
 }
 

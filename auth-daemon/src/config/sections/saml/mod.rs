@@ -61,6 +61,8 @@ pub(crate) struct Saml {
     pub(crate) name_id_format: Option<String>,
     /// Whether everybody authenticates anew.
     pub(crate) force_authn: bool,
+    /// Whether signing out here leads on to the identity provider's sign-out.
+    pub(crate) sign_out_upstream: bool,
     /// Authentication context classes to ask for.
     pub(crate) authn_context: Vec<String>,
     /// Which attribute becomes what.

@@ -65,6 +65,9 @@ pub(in crate::config) struct RawSaml {
     name_id_format: Option<String>,
     /// Whether everybody has to authenticate anew at the identity provider.
     force_authn: bool,
+    /// Whether signing out here leads on to the identity provider's sign-out, where its metadata
+    /// has one.
+    sign_out_upstream: bool,
     /// Authentication context classes to ask for. Default: none, which suits everybody.
     authn_context: Vec<String>,
     /// Which attribute becomes what. What is not set comes from the preset.
@@ -134,6 +137,7 @@ impl Default for RawSaml {
             require_encryption: false,
             name_id_format: None,
             force_authn: false,
+            sign_out_upstream: true,
             authn_context: Vec::new(),
             attributes: RawSamlAttributes::default(),
             admin_rules: Vec::new(),
@@ -195,6 +199,7 @@ impl RawSaml {
             require_encryption: self.require_encryption,
             name_id_format: self.name_id_format.map(|format| full_format(&format).to_owned()),
             force_authn: self.force_authn,
+            sign_out_upstream: self.sign_out_upstream,
             authn_context: self.authn_context,
             attributes: self.attributes.resolve(&at.key("attributes"), problems),
             admin_rules,

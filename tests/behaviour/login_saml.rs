@@ -1,0 +1,9 @@
+//! Sign-ins through a real SAML identity provider (SimpleSAMLphp): there and back, refusals, what
+//! the identity provider begins by itself, and sign-outs in both directions.
+
+mod attacks;
+mod given;
+mod idp_initiated;
+mod logout;
+mod real_browser;
+mod sign_in;

@@ -21,7 +21,8 @@ pub enum Provisioning {
 pub struct DirectoryLink {
     /// Id of the directory.
     pub directory: String,
-    /// The claim, as it is kept, that holds the directory's stable id.
+    /// The claim, as it is kept, that holds the directory's stable id; `sub` is the stable subject
+    /// at the connector.
     pub claim: String,
 }
 

@@ -31,6 +31,7 @@ impl Broker {
                 claims: &identity.profile().claims,
             };
             self.note_facts(account, &facts, origin, now).await?;
+            self.join_directory(account, identity, origin, now).await?;
         }
         Ok(admitted)
     }

@@ -36,17 +36,14 @@ impl Broker {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Linking, BrokerError> {
-        if let Some(link) = &rules.directory_link {
-            let ids = identity.profile().claims.get(&link.claim);
-            if let Some([id]) = ids.map(Vec::as_slice)
-                && let Some(account) = self.store.account_by_identity(&link.directory, id).await?
-            {
-                if !account.active {
-                    return Ok(Linking::Refused(Refused::plain(LinkRefusal::Inactive.as_str())));
-                }
-                let by = format!("directory:{}", link.directory);
-                return self.link(identity, account, &by, origin, now).await;
+        if let Some((directory, id)) = self.directory_person(identity, rules)
+            && let Some(account) = self.store.account_by_identity(directory, &id).await?
+        {
+            if !account.active {
+                return Ok(Linking::Refused(Refused::plain(LinkRefusal::Inactive.as_str())));
             }
+            let by = format!("directory:{directory}");
+            return self.link(identity, account, &by, origin, now).await;
         }
         let key = identity.profile().email.as_deref().and_then(email_key);
         let Some(key) = key else { return Ok(Linking::Unlinked(None)) };
@@ -262,7 +259,7 @@ impl Broker {
         Ok(true)
     }
 
-    async fn write_link(
+    pub(super) async fn write_link(
         &self,
         account: &AccountRecord,
         connector: &str,

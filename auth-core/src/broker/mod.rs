@@ -11,6 +11,7 @@ pub mod browser_session;
 mod devices;
 mod dialogue;
 mod directory_facts;
+mod directory_person;
 mod enrolment;
 mod first_factor;
 mod grace;

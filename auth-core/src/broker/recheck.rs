@@ -16,7 +16,7 @@ use crate::account::{apply_profile, with_roles};
 use crate::audit::{AuditRecord, Origin};
 use crate::clock::Timestamp;
 use crate::connector::{Present, Recheck};
-use crate::store::{AccountRecord, Revocation, RevocationScope, StoreError};
+use crate::store::{AccountRecord, IdentityRecord, Revocation, RevocationScope, StoreError};
 
 /// When a directory is asked again about a person whose session is refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +44,16 @@ impl AccountRecheck for Broker {
         }
         match self.ask_directory(account, connector, now).await {
             Ok(None) => RecheckVerdict::Unchanged,
-            Ok(Some((subject, Recheck::Present(present)))) => {
-                let facts = DirectoryFacts::of(connector, &subject, &present);
+            Ok(Some((known, Recheck::Present(present)))) => {
+                let facts = DirectoryFacts::of(&known.connector, &known.subject, &present);
                 match self.note_facts(account, &facts, &recheck_origin(), now).await {
                     Ok(true) => RecheckVerdict::Refused { reason: "password_changed".to_owned() },
-                    Ok(false) => self.note_present(account, connector, &present, now).await,
+                    Ok(false) => self.note_present(account, &known.connector, &present, now).await,
                     Err(error) => unavailable(&error),
                 }
             }
-            Ok(Some((_, Recheck::Gone { reason }))) => {
-                self.note_gone(account, connector, reason, now).await
+            Ok(Some((known, Recheck::Gone { reason }))) => {
+                self.note_gone(account, &known.connector, reason, now).await
             }
             Err(message) => {
                 tracing::warn!(connector, cause = message, "directory not asked before a refresh");
@@ -68,23 +68,29 @@ impl AccountRecheck for Broker {
 }
 
 impl Broker {
-    /// The subject that was asked for, and the answer; `None` when the connector is no directory.
+    /// The identity that was asked about, and the answer; `None` when no directory knows the
+    /// account.
     async fn ask_directory(
         &self,
         account: &AccountRecord,
         connector: &str,
         now: Timestamp,
-    ) -> Result<Option<(String, Recheck)>, String> {
-        if !self.is_directory(connector) {
-            return Ok(None);
-        }
+    ) -> Result<Option<(IdentityRecord, Recheck)>, String> {
         let identities =
             self.store.identities(&[account.id]).await.map_err(|error| error.to_string())?;
-        let Some(identity) = identities.into_iter().find(|i| i.connector == connector) else {
-            return Ok(Some((String::new(), Recheck::Gone { reason: "unlinked" })));
+        let Some(identity) = self.asked_identity(identities, connector) else {
+            return Ok(self.is_directory(connector).then(|| {
+                let unlinked = IdentityRecord {
+                    connector: connector.to_owned(),
+                    subject: String::new(),
+                    account: account.id,
+                    linked_at: now,
+                };
+                (unlinked, Recheck::Gone { reason: "unlinked" })
+            }));
         };
-        let answer = self.ask_about(connector, &identity.subject, now).await?;
-        Ok(answer.map(|answer| (identity.subject, answer)))
+        let answer = self.ask_about(&identity.connector, &identity.subject, now).await?;
+        Ok(answer.map(|answer| (identity, answer)))
     }
 
     /// What a directory says of a subject; `None` when the connector is no directory.

@@ -195,6 +195,22 @@ impl Client {
         self.settings.post_logout_redirect_uris.iter().any(|registered| registered == uri)
     }
 
+    /// Where a sign-in at it begins, for a browser that did not come from there: the registered
+    /// address, with `iss` for OpenID Connect (Core section 4), or the first host behind the
+    /// reverse proxy. `None` where nothing is registered.
+    #[must_use]
+    pub fn start_url(&self, issuer: &str) -> Option<url::Url> {
+        let Some(registered) = &self.settings.initiate_login_uri else {
+            let host = self.settings.hosts.first()?;
+            return url::Url::parse(&format!("https://{host}/")).ok();
+        };
+        let mut url = url::Url::parse(registered).ok()?;
+        if self.settings.kind == ClientKind::Oidc {
+            url.query_pairs_mut().append_pair("iss", issuer);
+        }
+        Some(url)
+    }
+
     /// Whether it is told this claim, where the scope grants it.
     #[must_use]
     pub fn is_told(&self, claim: &str) -> bool {

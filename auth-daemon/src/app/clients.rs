@@ -48,6 +48,7 @@ fn client(client: config::Client) -> Result<Client, ClientError> {
         },
         redirect_uris: client.redirect_uris,
         post_logout_redirect_uris: client.post_logout_redirect_uris,
+        initiate_login_uri: client.initiate_login_uri,
         public: client.public,
         token_endpoint_auth_method: client.token_endpoint_auth_method.map(method),
         jwks: client.jwks,

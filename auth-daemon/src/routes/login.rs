@@ -25,7 +25,7 @@ use page::{page_of, step_page};
 
 use super::{authorize, identities, last_used, onward, security};
 use crate::app::App;
-use crate::error::PublicError;
+use crate::error::{self, PublicError};
 use crate::extract::browser::Browser;
 use crate::extract::device::DeviceCookie;
 use crate::extract::origin::RequestOrigin;
@@ -341,10 +341,26 @@ async fn go_on(
             Some(continuation) => {
                 authorize::go_on(app, &continuation, session, browser, device, origin).await
             }
-            None => Ok(Redirect::to(own_page(request.page)).into_response()),
+            None => to_goal(app, &request).await,
         };
     }
     page_of(app, step, handle, None, browser)
+}
+
+/// Where a login that no client asked for ends: at a page of ours, or at the client that an
+/// identity provider named. Anything else that it named leads nowhere.
+async fn to_goal(app: &App, request: &LoginRequest) -> Result<Response, PublicError> {
+    let goal = match &request.start_at {
+        Some(named) => app.provider.client(named).await.map_err(|it| error::of_provider(&it))?,
+        None => None,
+    };
+    let issuer = app.site.public_url.as_str().trim_end_matches('/');
+    let goal = goal.and_then(|client| client.start_url(issuer));
+    // A page between: the redirects after a form's post stay on this site.
+    Ok(match goal {
+        Some(url) => onward::to_site("You are signed in", "The application opens.", url.as_str()),
+        None => Redirect::to(own_page(request.page)).into_response(),
+    })
 }
 
 const fn own_page(page: Option<OwnPage>) -> &'static str {

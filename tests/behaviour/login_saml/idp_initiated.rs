@@ -3,8 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 use auth_tests::harness::html::Form;
 use auth_tests::harness::http::{Browser, Page};
+use auth_tests::harness::simplesamlphp::SimpleSamlPhpOptions;
 
-use super::given::{Site, answer_form, deliver, posted, refused, site, whoami};
+use super::given::{Site, answer_form, deliver, posted, refused, site, site_with, whoami};
 use crate::site as common;
 
 async fn unasked(site: &Site, browser: &Browser, user: &str, relay_state: &str) -> Result<Form> {
@@ -109,5 +110,32 @@ async fn a_live_session_is_never_replaced() -> Result<()> {
     let page = agree(&second, &question).await?;
     ensure!(page.body.contains("You are signed in already"), "{}", page.describe());
     ensure!(whoami(&site.daemon, &second).await?.as_deref() == Some(common::JANE));
+    Ok(())
+}
+
+/// RelayState names a client: the person ends where a sign-in at that client begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relay_state_may_name_a_client() -> Result<()> {
+    let start = "http://127.0.0.1:9/start";
+    let toml = format!(
+        "[[client]]\nid = \"startable\"\nsecret = \"{0}\"\nredirect_uris = [\"{1}\"]\n\
+         initiate_login_uri = \"{start}\"\n",
+        common::SECRET,
+        common::REDIRECT
+    );
+    let options = SimpleSamlPhpOptions::default();
+    let site =
+        site_with(options, "allow_idp_initiated = true", |daemon| daemon.toml(&toml)).await?;
+    for (relay_state, ends_there) in [("startable", true), (common::CLIENT, false)] {
+        let browser = Browser::new()?;
+        let form = unasked(&site, &browser, "alice", relay_state).await?;
+        let question = deliver(&browser, &form).await?.expect(200)?;
+        let page = agree(&browser, &question).await?.expect(200)?;
+        let target = page.header("refresh");
+        let expected = format!("url={start}?iss=http%3A%2F%2Flocalhost");
+        ensure!(target.contains(&expected) == ends_there, "{relay_state}: {}", page.describe());
+        ensure!((page.url.path() == "/account") != ends_there, "{}", page.describe());
+        ensure!(whoami(&site.daemon, &browser).await?.as_deref() == Some("alice"));
+    }
     Ok(())
 }

@@ -4,9 +4,15 @@
 use super::bind;
 use super::directory::{Directory, Found, Verdict};
 use super::person::Person;
+use super::subject::SubjectSyntax;
 use crate::connector::{ConnectorError, Refusal};
 
 impl Directory {
+    /// The subject that another program's writing of the stable id means.
+    pub(super) fn canonical_subject(&self, written: &str) -> Option<String> {
+        SubjectSyntax::of(&self.settings().attributes.id).canonical(written)
+    }
+
     /// The stable id of the one person with this name; `None` when there is none.
     pub(super) async fn subject_of(&self, name: &str) -> Result<Option<String>, ConnectorError> {
         // The plan of a login wants a password; none is sent anywhere here.

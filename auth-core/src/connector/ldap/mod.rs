@@ -134,6 +134,13 @@ impl LdapConnector {
         self.directory.subject_of(name).await
     }
 
+    /// The subject of the person whose stable id another program writes like this, in whatever
+    /// spelling; `None` when it is no id of this directory's kind.
+    #[must_use]
+    pub fn canonical_subject(&self, written: &str) -> Option<String> {
+        self.directory.canonical_subject(written)
+    }
+
     /// Whether some server answers a read of the base entry under the service identity.
     ///
     /// # Errors

@@ -6,6 +6,9 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::filter;
 
 /// How the id attribute's value is written as text.
@@ -43,6 +46,24 @@ impl SubjectSyntax {
                     && !text.chars().any(char::is_control);
                 usable.then(|| text.to_owned())
             }
+        }
+    }
+
+    /// The subject that another program's writing of the id means: identity providers send a
+    /// binary id in base64, or a GUID in another spelling. `None` when it is no such id.
+    pub(super) fn canonical(self, written: &str) -> Option<String> {
+        let written = written.trim();
+        let bytes = || STANDARD.decode(written).ok();
+        match self {
+            Self::Guid => match uuid::Uuid::try_parse(written) {
+                Ok(value) => Some(value.hyphenated().to_string()),
+                Err(_) => render_guid(bytes()?.try_into().ok()?),
+            },
+            Self::Sid => match parse_sid(written) {
+                Some(_) => Some(written.to_owned()),
+                None => render_sid(&bytes()?),
+            },
+            Self::Text => self.render(written.as_bytes()),
         }
     }
 
@@ -163,5 +184,24 @@ mod tests {
         for bad in [&b""[..], b" ", b"a\0", &[0xff]] {
             assert_eq!(syntax.render(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn every_spelling_of_an_id_means_the_same_subject() {
+        let guid = SubjectSyntax::Guid;
+        let braced = format!("{{{}}}", GUID_TEXT.to_uppercase());
+        for written in [GUID_TEXT, &braced, &STANDARD.encode(GUID), &format!(" {GUID_TEXT} ")] {
+            assert_eq!(guid.canonical(written).as_deref(), Some(GUID_TEXT), "{written}");
+        }
+        for junk in ["", "alice", "YWxpY2U=", "5e654161"] {
+            assert_eq!(guid.canonical(junk), None, "{junk}");
+        }
+        let sid = "S-1-5-21-1-2-3-1104";
+        let bytes = parse_sid(sid).unwrap();
+        for written in [sid, &STANDARD.encode(bytes)] {
+            assert_eq!(SubjectSyntax::Sid.canonical(written).as_deref(), Some(sid), "{written}");
+        }
+        assert_eq!(SubjectSyntax::Text.canonical("alice").as_deref(), Some("alice"));
+        assert_eq!(SubjectSyntax::Text.canonical(" "), None);
     }
 }

@@ -117,6 +117,10 @@ pub struct ClientSettings {
     /// Where people may be sent after logout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub post_logout_redirect_uris: Vec<String>,
+    /// Where a sign-in at it begins (OpenID Connect Core section 4), for people whom an identity
+    /// provider sends here by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initiate_login_uri: Option<String>,
     /// Whether it cannot keep a secret.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub public: bool,
@@ -234,6 +238,11 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
         && let Err(problem) = redirect_uri::check(uri, false)
     {
         return fail("backchannel_logout_uri", format!("{uri:?} {problem}"));
+    }
+    if let Some(uri) = &settings.initiate_login_uri
+        && let Err(problem) = redirect_uri::check(uri, settings.is_public())
+    {
+        return fail("initiate_login_uri", format!("{uri:?} {problem}"));
     }
     for (key, uris) in [
         ("redirect_uris", &settings.redirect_uris),

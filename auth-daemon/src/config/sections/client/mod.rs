@@ -29,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) redirect_uris: Vec<String>,
     /// Where a sign-out may return to, compared exactly.
     pub(crate) post_logout_redirect_uris: Vec<String>,
+    /// Where a sign-in at it begins.
+    pub(crate) initiate_login_uri: Option<String>,
     /// Whether it is a public client (RFC 6749 section 2.1): it has no secret, PKCE alone binds
     /// its codes.
     pub(crate) public: bool,

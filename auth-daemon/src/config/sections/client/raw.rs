@@ -31,6 +31,10 @@ pub(in crate::config) struct RawClient {
     pub(super) redirect_uris: Vec<String>,
     /// Where a sign-out may return to; the same rules.
     post_logout_redirect_uris: Vec<String>,
+    /// Where a sign-in at it begins (OpenID Connect Core section 4), such as
+    /// `https://chat.example.com/oauth/gitlab/login`: there goes who came from an identity
+    /// provider's own page with this client's id as `RelayState`.
+    initiate_login_uri: Option<String>,
     /// Its secret.
     secret: Option<SecretText>,
     /// A file that holds `secret`.
@@ -150,6 +154,7 @@ impl RawClient {
             kind: self.kind,
             redirect_uris: self.redirect_uris,
             post_logout_redirect_uris: self.post_logout_redirect_uris,
+            initiate_login_uri: self.initiate_login_uri,
             public: self.public,
             secret,
             jwks,
@@ -185,6 +190,8 @@ impl RawClient {
             problems.missing(&redirects, "list where browsers return to with a code");
         }
         problems.redirect_uris(&redirects, &self.redirect_uris, self.public);
+        let start = self.initiate_login_uri.as_slice();
+        problems.redirect_uris(&at.key("initiate_login_uri"), start, self.public);
         problems.redirect_uris(
             &at.key("post_logout_redirect_uris"),
             &self.post_logout_redirect_uris,

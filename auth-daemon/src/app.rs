@@ -31,7 +31,7 @@ use tokio::sync::{Semaphore, watch};
 use url::Url;
 use uuid::Uuid;
 
-use crate::config::{Config, Logo, PublicUrl, Saml};
+use crate::config::{Config, Logo};
 use crate::outbox::Targets;
 pub(crate) use keys::{StartRefused, StorePlace, inspect};
 pub(crate) use synchronisation::SyncPlan;
@@ -99,23 +99,24 @@ pub(crate) struct Parts {
     pub(crate) site: Site,
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) syncs: Vec<SyncPlan>,
+    pub(crate) saml: Vec<saml::KeptConnection>,
     pub(crate) targets: Arc<Targets>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
 }
 
-/// Opens store and key ring and builds the parts. `connections` are those of SAML that people are
-/// to sign in through: their metadata may be fetched. A command that signs nobody in names none.
+/// Opens store and key ring and builds the parts. With `sign_in` people are to sign in: then the
+/// SAML connections are made ready, for which metadata may be fetched.
 ///
 /// # Errors
 /// Says which setting is at fault; nothing is overwritten.
-pub(crate) async fn open(config: Config, connections: &[Saml]) -> anyhow::Result<Parts> {
+pub(crate) async fn open(config: Config, sign_in: bool) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     // All that the configuration alone can get wrong comes first: then nothing was opened yet.
     let place = keys::StorePlace::of(&config);
     let prepared = prepare(config, &random)?;
     let (store, ring) = keys::open_store(place, random.as_ref(), SystemClock.now()).await?;
-    match assemble(prepared, connections, Arc::clone(&store), ring, random).await {
+    match assemble(prepared, sign_in, Arc::clone(&store), ring, random).await {
         Ok(parts) => Ok(parts),
         Err(error) => {
             store.close().await;
@@ -124,19 +125,18 @@ pub(crate) async fn open(config: Config, connections: &[Saml]) -> anyhow::Result
     }
 }
 
-/// Builds the parts anew over the store and key ring of `running`.
+/// Builds the parts that people sign in by anew, over the store and key ring of what runs.
 ///
 /// # Errors
-/// Says which setting is at fault; `running` is as it was.
+/// Says which setting is at fault; what runs is as it was.
 pub(crate) async fn reopen(
     config: Config,
-    connections: &[Saml],
     store: Arc<dyn Store>,
     ring: Arc<KeyRing>,
 ) -> anyhow::Result<Parts> {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let prepared = prepare(config, &random)?;
-    assemble(prepared, connections, store, ring, random).await
+    assemble(prepared, true, store, ring, random).await
 }
 
 /// What the configuration alone decides.
@@ -149,7 +149,7 @@ struct Prepared {
     syncs: Vec<SyncPlan>,
     targets: Arc<Targets>,
     connectors: Connectors,
-    public_url: PublicUrl,
+    connections: saml::Connections,
 }
 
 fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepared> {
@@ -160,14 +160,15 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
         trusted_proxies: config.listen.trusted_proxies.clone(),
         logos: upstream::logos(&mut config),
     };
-    let public_url = config.public_url.clone();
+    let connections = saml::Connections::new(std::mem::take(&mut config.saml), &config.public_url);
     let settings = broker_settings(&config);
     let passkeys = connectors::passkeys(&config).map_err(refused)?;
     let syncs = synchronisation::plans(&config);
     let targets = Arc::new(Targets::take(&mut config.clients)?);
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
-    let connectors = connectors::connectors(config, random).map_err(refused)?;
+    let mut connectors = connectors::connectors(config, random).map_err(refused)?;
+    connectors.redirects.extend(connections.places().map(RedirectConnector::Saml));
     Ok(Prepared {
         password_rules,
         site,
@@ -177,13 +178,13 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
         syncs,
         targets,
         connectors,
-        public_url,
+        connections,
     })
 }
 
 async fn assemble(
     prepared: Prepared,
-    connections: &[Saml],
+    sign_in: bool,
     store: Arc<dyn Store>,
     ring: Arc<KeyRing>,
     random: Arc<dyn Random>,
@@ -196,13 +197,11 @@ async fn assemble(
         passkeys,
         syncs,
         targets,
-        mut connectors,
-        public_url,
+        connectors,
+        connections,
     } = prepared;
     let cabinet = saml::cabinet(Arc::clone(&store), Arc::clone(&ring));
-    let complete = saml::prepare(connections, &public_url, &cabinet).await?;
-    let complete = complete.into_iter().map(|one| RedirectConnector::Saml(Arc::new(one)));
-    connectors.redirects.extend(complete);
+    let saml = if sign_in { connections.prepare(cabinet).await? } else { Vec::new() };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut broker = Broker::new(Arc::clone(&store), Arc::clone(&ring), connectors, settings)
         .with_sources(Arc::clone(&clock), Arc::clone(&random));
@@ -232,6 +231,7 @@ async fn assemble(
             site,
             ring,
             syncs,
+            saml,
             targets,
             clock,
             random,

@@ -1,9 +1,10 @@
 //! Sign-ins through a real SAML identity provider (SimpleSAMLphp): there and back, refusals, what
-//! the identity provider begins by itself, and sign-outs in both directions.
+//! the identity provider begins by itself, metadata that changes, and sign-outs in both directions.
 
 mod attacks;
 mod given;
 mod idp_initiated;
 mod logout;
+mod metadata;
 mod real_browser;
 mod sign_in;

@@ -345,7 +345,9 @@ impl Broker {
     /// Names those that there are.
     pub fn check_connector(&self, connector: &str) -> Result<(), BrokerError> {
         let choices = self.connectors.choices();
-        if choices.iter().any(|choice| choice.id == connector) {
+        if self.redirect_connector(connector).is_some()
+            || choices.iter().any(|choice| choice.id == connector)
+        {
             return Ok(());
         }
         let known: Vec<&str> = choices.iter().map(|choice| choice.id.as_str()).collect();

@@ -230,7 +230,7 @@ impl Connectors {
                 kind: ConnectorKind::Credentials,
             });
         }
-        for redirect in &self.redirects {
+        for redirect in self.redirects.iter().filter(|one| one.is_complete()) {
             choices.push(ConnectorChoice {
                 id: redirect.id().to_owned(),
                 label: redirect.label().to_owned(),

@@ -50,10 +50,10 @@ pub enum Returned {
 }
 
 impl Broker {
-    /// The SAML connection with this id.
+    /// The SAML connection with this id, as it is now; `None` while it is not complete.
     #[must_use]
-    pub fn saml_connection(&self, id: &str) -> Option<&Arc<SamlConnection>> {
-        self.redirect_connector(id)?.saml()
+    pub fn saml_connection(&self, id: &str) -> Option<Arc<SamlConnection>> {
+        self.redirect_connector(id)?.saml()?.connection()
     }
 
     /// Judges the form that a browser posts to the assertion consumer service of `connector`
@@ -69,7 +69,7 @@ impl Broker {
         origin: &Origin,
     ) -> Result<SamlArrival, BrokerError> {
         let begun = Instant::now();
-        let Some(connection) = self.saml_connection(connector).map(Arc::clone) else {
+        let Some(connection) = self.saml_connection(connector) else {
             return Err(super::accounts::invalid("connection", "there is none with this id"));
         };
         let posted = match Posted::from_form(form, "SAMLResponse") {

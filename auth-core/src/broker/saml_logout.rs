@@ -58,7 +58,7 @@ impl Broker {
         message: LogoutMessage,
         origin: &Origin,
     ) -> Result<SamlLogout, BrokerError> {
-        let Some(connection) = self.saml_connection(connector).map(Arc::clone) else {
+        let Some(connection) = self.saml_connection(connector) else {
             return Err(super::accounts::invalid("connection", "there is none with this id"));
         };
         let outcome = if message.is_request() {

@@ -130,9 +130,10 @@ impl Broker {
                 Ok(url.map(Destination::Redirect))
             }
             #[cfg(feature = "saml")]
-            Some(RedirectConnector::Saml(connection)) => {
-                self.saml_sign_out(connection, hint.as_ref()).await
-            }
+            Some(RedirectConnector::Saml(place)) => match place.connection() {
+                Some(connection) => self.saml_sign_out(&connection, hint.as_ref()).await,
+                None => Ok(None),
+            },
             None => Ok(None),
         }
     }

@@ -13,7 +13,7 @@ use super::ConnectorError;
 #[cfg(feature = "oidc")]
 use super::oidc::{CallbackAnswer, OidcConnector};
 #[cfg(feature = "saml")]
-use super::saml::SamlConnection;
+use super::saml::SamlPlace;
 use crate::clock::Timestamp;
 use crate::random::Random;
 
@@ -59,9 +59,9 @@ pub enum RedirectConnector {
     /// OpenID Connect, or plain OAuth 2.0.
     #[cfg(feature = "oidc")]
     Oidc(Box<OidcConnector>),
-    /// SAML 2.0. Shared: a response is judged on a thread of its own.
+    /// SAML 2.0. Shared with whoever keeps its metadata up to date.
     #[cfg(feature = "saml")]
-    Saml(Arc<SamlConnection>),
+    Saml(Arc<SamlPlace>),
 }
 
 impl RedirectConnector {
@@ -72,7 +72,7 @@ impl RedirectConnector {
             #[cfg(feature = "oidc")]
             Self::Oidc(ref connector) => connector.id(),
             #[cfg(feature = "saml")]
-            Self::Saml(ref connection) => connection.id(),
+            Self::Saml(ref place) => place.id(),
         }
     }
 
@@ -83,7 +83,18 @@ impl RedirectConnector {
             #[cfg(feature = "oidc")]
             Self::Oidc(ref connector) => connector.label(),
             #[cfg(feature = "saml")]
-            Self::Saml(ref connection) => connection.label(),
+            Self::Saml(ref place) => place.label(),
+        }
+    }
+
+    /// Whether people can be sent there now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match *self {
+            #[cfg(feature = "oidc")]
+            Self::Oidc(_) => true,
+            #[cfg(feature = "saml")]
+            Self::Saml(ref place) => place.connection().is_some(),
         }
     }
 
@@ -105,7 +116,13 @@ impl RedirectConnector {
             #[cfg(feature = "oidc")]
             Self::Oidc(ref connector) => connector.depart(request, random, now).await,
             #[cfg(feature = "saml")]
-            Self::Saml(ref connection) => connection.depart(request, random, now),
+            Self::Saml(ref place) => match place.connection() {
+                Some(connection) => connection.depart(request, random, now),
+                None => Err(ConnectorError::Unavailable {
+                    reason: "no_metadata",
+                    message: format!("connection {:?} has no metadata that counts", place.id()),
+                }),
+            },
         }
     }
 
@@ -133,9 +150,9 @@ impl RedirectConnector {
     /// The connection to a SAML identity provider.
     #[cfg(feature = "saml")]
     #[must_use]
-    pub const fn saml(&self) -> Option<&Arc<SamlConnection>> {
+    pub const fn saml(&self) -> Option<&Arc<SamlPlace>> {
         match *self {
-            Self::Saml(ref connection) => Some(connection),
+            Self::Saml(ref place) => Some(place),
             #[cfg(feature = "oidc")]
             Self::Oidc(_) => None,
         }

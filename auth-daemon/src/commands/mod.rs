@@ -99,7 +99,7 @@ where
         Ok(loaded) => loaded,
         Err(exit) => return Ok(exit),
     };
-    let parts = app::open(loaded.config, &[]).await?;
+    let parts = app::open(loaded.config, false).await?;
     let context = Context {
         broker: parts.broker,
         provider: parts.provider,

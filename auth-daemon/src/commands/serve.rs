@@ -72,10 +72,9 @@ pub(crate) async fn run(file: Option<&Path>) -> anyhow::Result<Exit> {
     outcome.map(|()| Exit::Done)
 }
 
-async fn open(mut config: Config) -> anyhow::Result<Parts> {
+async fn open(config: Config) -> anyhow::Result<Parts> {
     app::saml::refuse_errors(&config)?;
-    let connections = std::mem::take(&mut config.saml);
-    app::open(config, &connections).await
+    app::open(config, true).await
 }
 
 /// What is served under the present configuration.
@@ -91,22 +90,22 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(parts: Parts, metrics: PrometheusHandle) -> Self {
+    fn start(mut parts: Parts, metrics: PrometheusHandle) -> Self {
         let store = Arc::clone(parts.broker.store());
         let ring = Arc::clone(&parts.ring);
         let started_at = parts.broker.now();
         let streams = Arc::new(Semaphore::new(app::STREAMS));
-        let work = Work::start(&parts);
+        let work = Work::start(&mut parts);
         let app = app_of(parts, metrics.clone(), started_at, Arc::clone(&streams), &work);
         let public = CurrentRoutes::new(routes::public(Arc::clone(&app)));
         let administration = CurrentRoutes::new(routes::administration(app));
         Self { store, ring, metrics, public, administration, started_at, streams, work }
     }
 
-    /// Serves `parts` from the next request on. The work of the old ones ends first: the leases
-    /// that they hold are the new ones' too.
-    async fn replace(&mut self, parts: Parts) {
-        let new = Work::start(&parts);
+    /// Serves `parts` from the next request on. The work of the old ones ends afterwards; for a
+    /// moment both are there, as two nodes are, and leases keep them apart.
+    async fn replace(&mut self, mut parts: Parts) {
+        let new = Work::start(&mut parts);
         let streams = Arc::clone(&self.streams);
         let app = app_of(parts, self.metrics.clone(), self.started_at, streams, &new);
         self.public.replace(routes::public(Arc::clone(&app)));

@@ -1,6 +1,7 @@
 //! What a node does by itself: removing what has expired, and replacing signing keys in time.
 
 pub(crate) mod directory_sync;
+pub(crate) mod saml_connections;
 
 use std::sync::Arc;
 use std::time::Duration;

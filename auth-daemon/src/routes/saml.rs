@@ -55,7 +55,7 @@ pub(super) async fn metadata(
     Path(connection): Path<String>,
 ) -> Result<Response, PublicError> {
     let connection = app.broker.saml_connection(&connection).ok_or(PublicError::NotFound)?;
-    let (connection, now) = (Arc::clone(connection), app.broker.now());
+    let now = app.broker.now();
     // It may be signed, which takes a processor's time.
     let made = tokio::task::spawn_blocking(move || connection.metadata(now)).await;
     let document = made

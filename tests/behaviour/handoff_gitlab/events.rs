@@ -251,7 +251,6 @@ async fn the_stream_tells_at_once_and_resumes() -> Result<()> {
     Ok(())
 }
 
-#[ignore = "fails on the joined tree: a frozen node delivers once more after it wakes up"]
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_share_the_work_and_a_frozen_one_does_nothing_twice() -> Result<()> {
     use auth_tests::harness::postgres::PostgresServer;

@@ -1,6 +1,7 @@
 //! From `[[saml]]` to a connection: settings, keys of ours, the identity provider's metadata.
 
 mod findings;
+mod kept;
 mod trust;
 
 use std::path::Path;
@@ -16,9 +17,9 @@ use auth_xmlsec::XmlsecEngine;
 use url::Url;
 
 pub(crate) use findings::findings;
+pub(crate) use kept::{Connections, KeptConnection};
 pub(crate) use trust::{
-    cabinet, choice, document, existing_cabinet, open_cabinet, own_keys, prepare, read_file,
-    refuse_errors,
+    cabinet, choice, document, existing_cabinet, open_cabinet, own_keys, read_file, refuse_errors,
 };
 
 use crate::config::{PublicUrl, Saml, SamlAttributes, SamlPreset, SamlRequestBinding};

@@ -124,13 +124,27 @@ pub(crate) async fn ready(
     cabinet: &SamlCabinet,
     now: Timestamp,
 ) -> anyhow::Result<Option<SamlConnection>> {
-    let keys = own_keys(saml, public_url, cabinet).await?;
-    let mut found = document(saml, Some(cabinet)).await?;
-    if found.is_none() && matches!(saml.metadata, MetadataSource::Url(_)) {
+    // Also without metadata: ours wants the keys.
+    own_keys(saml, public_url, cabinet).await?;
+    let missing = document(saml, Some(cabinet)).await?.is_none();
+    if missing && matches!(saml.metadata, MetadataSource::Url(_)) {
         refresh(saml, cabinet).await?;
-        found = document(saml, Some(cabinet)).await?;
     }
-    let Some(found) = found else { return Ok(None) };
+    assembled(saml, public_url, cabinet, now).await
+}
+
+/// The connection of what is at hand; nothing is made or fetched. `None` without metadata.
+///
+/// # Errors
+/// Names what is wrong with keys, metadata or settings.
+pub(crate) async fn assembled(
+    saml: &Saml,
+    public_url: &PublicUrl,
+    cabinet: &SamlCabinet,
+    now: Timestamp,
+) -> anyhow::Result<Option<SamlConnection>> {
+    let Some(found) = document(saml, Some(cabinet)).await? else { return Ok(None) };
+    let keys = own_keys(saml, public_url, cabinet).await?;
     let settings = settings(saml, public_url);
     let ready =
         identity_provider(saml, &found, now).and_then(|idp| connection(settings, idp, keys));
@@ -166,44 +180,4 @@ pub(crate) fn refuse_errors(config: &Config) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Makes our keys where there are none, reads the metadata, and gives the connections that are
-/// complete. One that is not is told in the log, and the others work all the same.
-///
-/// # Errors
-/// [`StartRefused`] when store and configuration contradict each other.
-pub(crate) async fn prepare(
-    connections: &[Saml],
-    public_url: &PublicUrl,
-    cabinet: &SamlCabinet,
-) -> anyhow::Result<Vec<SamlConnection>> {
-    let mut complete = Vec::new();
-    for saml in connections {
-        match ready(saml, public_url, cabinet, SystemClock.now()).await {
-            Ok(Some(connection)) => {
-                tracing::info!(
-                    event = "saml.connection_ready",
-                    connection = connection.id(),
-                    entity_id = connection.identity_provider().entity_id(),
-                    allow_sha1 = saml.allow_sha1,
-                    "SAML connection is complete"
-                );
-                complete.push(connection);
-            }
-            Ok(None) => tracing::warn!(
-                event = "saml.connection_waits",
-                connection = saml.id,
-                "SAML connection has no metadata yet: run `saml import`"
-            ),
-            Err(error) if error.is::<StartRefused>() => return Err(error),
-            Err(error) => tracing::error!(
-                event = "saml.connection_failed",
-                connection = saml.id,
-                error = format!("{error:#}"),
-                "SAML connection cannot be used"
-            ),
-        }
-    }
-    Ok(complete)
 }

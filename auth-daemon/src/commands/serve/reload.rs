@@ -106,9 +106,8 @@ async fn reload(path: &Path, fixed: &Fixed, serving: &mut Serving) -> Result<(),
     Ok(())
 }
 
-async fn reopen(mut config: Config, serving: &Serving) -> anyhow::Result<Parts> {
+async fn reopen(config: Config, serving: &Serving) -> anyhow::Result<Parts> {
     app::saml::refuse_errors(&config)?;
-    let connections = std::mem::take(&mut config.saml);
     let (store, ring) = (Arc::clone(&serving.store), Arc::clone(&serving.ring));
-    app::reopen(config, &connections, store, ring).await
+    app::reopen(config, store, ring).await
 }

@@ -9,17 +9,18 @@ use crate::app::Parts;
 use crate::jobs::{self, directory_sync::ScheduledSyncs};
 use crate::outbox::Worker;
 
-/// Jobs, scheduled synchronisations and the worker of the outbox.
+/// Jobs, scheduled synchronisations, SAML connections and the worker of the outbox.
 pub(super) struct Work {
     jobs: JoinHandle<()>,
     syncs: ScheduledSyncs,
+    saml: JoinHandle<()>,
     outbox: JoinHandle<()>,
     end: watch::Sender<bool>,
 }
 
 impl Work {
     /// Starts everything.
-    pub(super) fn start(parts: &Parts) -> Self {
+    pub(super) fn start(parts: &mut Parts) -> Self {
         let worker = Arc::new(Worker {
             store: Arc::clone(parts.broker.store()),
             provider: Arc::clone(&parts.provider),
@@ -31,6 +32,7 @@ impl Work {
         Self {
             jobs: jobs::start(Arc::clone(&parts.broker), Arc::clone(&parts.provider)),
             syncs: jobs::directory_sync::start(&parts.broker, &parts.syncs),
+            saml: jobs::saml_connections::start(std::mem::take(&mut parts.saml)),
             outbox: tokio::spawn(worker.run(ending)),
             end,
         }
@@ -51,6 +53,7 @@ impl Work {
     pub(super) async fn stop(self) {
         self.begin_to_stop();
         self.jobs.abort();
+        self.saml.abort();
         self.syncs.stop().await;
         if let Err(error) = self.outbox.await {
             tracing::error!(%error, "the outbox's worker failed");

@@ -33,7 +33,6 @@ pub(crate) struct Saml {
     /// Certificates one of which has to have signed the metadata; empty: none has to.
     pub(crate) metadata_signature_certificates: Vec<[u8; 32]>,
     /// How often metadata of a URL is read again.
-    #[expect(dead_code, reason = "for the job that refreshes metadata")]
     pub(crate) metadata_refresh: Duration,
     /// Whether the identity provider may begin.
     pub(crate) allow_idp_initiated: bool,

@@ -172,7 +172,7 @@ impl RawSaml {
         }
         let skew = Duration::ZERO..=MINUTE * 5;
         let clock_skew = problems.duration(&at.key("clock_skew"), &self.clock_skew, skew);
-        let refresh = MINUTE..=DAY * 7;
+        let refresh = Duration::from_secs(10)..=DAY * 7;
         let metadata_refresh =
             problems.duration(&at.key("metadata_refresh"), &self.metadata_refresh, refresh);
         let pins = self.pins(at, problems);

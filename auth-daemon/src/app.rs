@@ -160,10 +160,10 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
         trusted_proxies: config.listen.trusted_proxies.clone(),
         logos: upstream::logos(&mut config),
     };
-    let connections = saml::Connections::new(std::mem::take(&mut config.saml), &config.public_url);
     let settings = broker_settings(&config);
     let passkeys = connectors::passkeys(&config).map_err(refused)?;
     let syncs = synchronisation::plans(&config);
+    let connections = saml::Connections::new(std::mem::take(&mut config.saml), &config.public_url);
     let targets = Arc::new(Targets::take(&mut config.clients)?);
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;

@@ -2,6 +2,7 @@
 //! the identity provider begins by itself, metadata that changes, and sign-outs in both directions.
 
 mod attacks;
+mod directory;
 mod given;
 mod idp_initiated;
 mod logout;

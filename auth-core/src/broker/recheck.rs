@@ -37,7 +37,10 @@ impl Default for RecheckTimes {
 impl AccountRecheck for Broker {
     async fn recheck(&self, account: &AccountRecord, connector: &str) -> RecheckVerdict {
         let now = self.now();
-        let times = self.settings.recheck.get(connector).copied().unwrap_or_default();
+        // The directory's times count for its people, however they come.
+        let link = self.settings.rules.get(connector).and_then(|it| it.directory_link.as_ref());
+        let timed_by = link.map_or(connector, |link| &link.directory);
+        let times = self.settings.recheck.get(timed_by).copied().unwrap_or_default();
         let age = account.checked_at.map_or(Duration::MAX, |checked| now.since(checked));
         if age < times.after {
             return RecheckVerdict::Unchanged;

@@ -5,7 +5,9 @@ use super::sign_in::At;
 use super::{Broker, BrokerError};
 use crate::audit::{AuditRecord, Origin};
 use crate::connector::VerifiedIdentity;
-use crate::connector::redirect::{Destination, RedirectConnector};
+use crate::connector::redirect::Destination;
+#[cfg(any(feature = "oidc", feature = "saml"))]
+use crate::connector::redirect::RedirectConnector;
 use crate::key_ring::SealContext;
 use crate::login::CompletedLogin;
 use crate::login::flow::UpstreamNote;
@@ -82,6 +84,7 @@ impl Broker {
     }
 
     /// Ends the session of ours behind an identity provider's session that is over.
+    #[cfg(any(feature = "oidc", feature = "saml"))]
     pub(super) async fn end_for_upstream(
         &self,
         record: &UpstreamSessionRecord,
@@ -113,6 +116,10 @@ impl Broker {
     ///
     /// # Errors
     /// When the store fails.
+    #[cfg_attr(
+        not(any(feature = "oidc", feature = "saml")),
+        expect(unused_variables, reason = "without a protocol there is nowhere to sign out")
+    )]
     pub async fn upstream_sign_out(
         &self,
         session: SessionId,
@@ -123,18 +130,18 @@ impl Broker {
             let opened = self.ring.open(hint_context(&row), sealed).ok()?;
             String::from_utf8(opened.to_vec()).ok().map(Secret::new)
         });
-        match self.redirect_connector(&record.connector) {
+        let Some(connector) = self.redirect_connector(&record.connector) else { return Ok(None) };
+        match *connector {
             #[cfg(feature = "oidc")]
-            Some(RedirectConnector::Oidc(connector)) => {
+            RedirectConnector::Oidc(ref connector) => {
                 let url = connector.end_session_url(hint.as_ref(), self.now()).await;
                 Ok(url.map(Destination::Redirect))
             }
             #[cfg(feature = "saml")]
-            Some(RedirectConnector::Saml(place)) => match place.connection() {
+            RedirectConnector::Saml(ref place) => match place.connection() {
                 Some(connection) => self.saml_sign_out(&connection, hint.as_ref()).await,
                 None => Ok(None),
             },
-            None => Ok(None),
         }
     }
 }

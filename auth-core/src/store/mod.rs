@@ -12,7 +12,6 @@ mod accounts;
 mod audit;
 mod client_accounts;
 #[cfg(any(test, feature = "test-support"))]
-#[expect(clippy::indexing_slicing, reason = "a case that finds too little fails by that")]
 pub mod conformance;
 mod devices;
 mod enrolments;

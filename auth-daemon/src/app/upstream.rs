@@ -120,13 +120,20 @@ const fn preset(preset: config::OidcPreset) -> Preset {
 
 /// The connectors' pictures.
 pub(super) fn logos(config: &mut Config) -> BTreeMap<String, config::Logo> {
-    let of_one = |one: &mut config::Oidc| Some((one.id.clone(), one.logo.take()?));
-    config.oidc.iter_mut().filter_map(of_one).collect()
+    let oidc = config.oidc.iter_mut().map(|one| (&one.id, &mut one.logo));
+    let saml = config.saml.iter_mut().map(|one| (&one.id, &mut one.logo));
+    let directories = config.directories.iter_mut().map(|one| (&one.id, &mut one.logo));
+    let all = oidc.chain(saml).chain(directories);
+    all.filter_map(|(id, logo)| Some((id.clone(), logo.take()?))).collect()
 }
 
 /// Who gets an account through which connector.
 pub(super) fn rules(config: &Config) -> HashMap<String, ConnectorRules> {
-    config.oidc.iter().map(|one| (one.id.clone(), connector_rules(&one.accounts))).collect()
+    let oidc = config.oidc.iter().map(|one| (&one.id, &one.accounts));
+    let saml = config.saml.iter().map(|one| (&one.id, &one.accounts));
+    let directories = config.directories.iter().map(|one| (&one.id, &one.accounts));
+    let all = oidc.chain(saml).chain(directories);
+    all.map(|(id, accounts)| (id.clone(), connector_rules(accounts))).collect()
 }
 
 fn connector_rules(accounts: &config::Accounts) -> ConnectorRules {
@@ -161,8 +168,10 @@ pub(super) fn role_rules(config: &Config) -> Vec<RoleRule> {
 
 /// Which mail domain's people sign in through which connector.
 pub(super) fn home_realms(config: &Config) -> Vec<(String, String)> {
-    let of_one = |one: &config::Oidc| -> Vec<(String, String)> {
-        one.domains.iter().map(|domain| (domain.clone(), one.id.clone())).collect()
-    };
-    config.oidc.iter().flat_map(of_one).collect()
+    let oidc = config.oidc.iter().map(|one| (&one.id, &one.domains));
+    let saml = config.saml.iter().map(|one| (&one.id, &one.domains));
+    let directories = config.directories.iter().map(|one| (&one.id, &one.domains));
+    let all = oidc.chain(saml).chain(directories);
+    all.flat_map(|(id, domains)| domains.iter().map(|domain| (domain.clone(), id.clone())))
+        .collect()
 }

@@ -40,8 +40,9 @@ pub(crate) use sections::directory::{
     AttributeMap, Directory, GroupMapping, GroupNames, GroupSource, Groups, MappedRole, Preset,
     Scope,
 };
+pub(crate) use sections::logo::Logo;
 pub(crate) use sections::mfa::MfaPolicy;
-pub(crate) use sections::oidc::{ClaimNames, Logo, Oidc, OidcPreset, SecretMethod, UserinfoUse};
+pub(crate) use sections::oidc::{ClaimNames, Oidc, OidcPreset, SecretMethod, UserinfoUse};
 pub(crate) use sections::saml::{
     MetadataSource, Saml, SamlAttributes, SamlPreset, SamlRequestBinding,
 };

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use super::Config;
 use super::finding::{KeyPath, Problems};
 use super::raw::RawConfig;
+use super::sections::directory::Directory;
 use super::sections::mfa::Known;
 use super::sections::oidc::Oidc;
+use super::sections::saml::Saml;
 
 /// Turns raw structs into the configuration. `None` when even a placeholder cannot be made for
 /// something; the caller refuses the result anyway when there are errors.
@@ -48,17 +50,19 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
     let throttle = raw.throttle.resolve(&at("throttle"), problems);
     let directory_ids: Vec<String> =
         raw.directory.iter().filter_map(|directory| directory.id().map(str::to_owned)).collect();
-    let directories = raw
+    let directories: Vec<Directory> = raw
         .directory
         .into_iter()
         .enumerate()
         .map(|(index, directory)| directory.resolve(&at("directory").index(index), problems))
         .collect();
-    let saml = raw
+    let saml: Vec<Saml> = raw
         .saml
         .into_iter()
         .enumerate()
-        .map(|(index, connection)| connection.resolve(&at("saml").index(index), problems))
+        .map(|(index, connection)| {
+            connection.resolve(&at("saml").index(index), &directory_ids, problems)
+        })
         .collect();
     let oidc: Vec<Oidc> = raw
         .oidc
@@ -68,7 +72,10 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
             connection.resolve(&at("oidc").index(index), &directory_ids, problems)
         })
         .collect();
-    check_home_realms(&oidc, problems);
+    let home_realms = entries("directory", directories.iter().map(|one| (&*one.id, &*one.domains)))
+        .chain(entries("saml", saml.iter().map(|one| (&*one.id, &*one.domains))))
+        .chain(entries("oidc", oidc.iter().map(|one| (&*one.id, &*one.domains))));
+    check_home_realms(home_realms, problems);
     let claims = raw.claims.resolve(&at("claims"), &known, problems);
     let clients = raw
         .client
@@ -111,11 +118,11 @@ fn client_ids(raw: &RawConfig, problems: &mut Problems) -> Vec<String> {
     unique_ids(entries("client", raw.client.iter().map(|client| client.id())), problems)
 }
 
-fn entries<'a>(
+fn entries<T>(
     section: &'static str,
-    ids: impl Iterator<Item = Option<&'a str>>,
-) -> impl Iterator<Item = (KeyPath, Option<&'a str>)> {
-    ids.enumerate().map(move |(index, id)| (KeyPath::root().key(section).index(index), id))
+    tables: impl Iterator<Item = T>,
+) -> impl Iterator<Item = (KeyPath, T)> {
+    tables.enumerate().map(move |(index, table)| (KeyPath::root().key(section).index(index), table))
 }
 
 fn unique_ids<'a>(
@@ -175,17 +182,19 @@ fn check_sign_in_is_possible(raw: &RawConfig, problems: &mut Problems) {
     }
 }
 
-/// One mail domain leads to one provider.
-fn check_home_realms(oidc: &[Oidc], problems: &mut Problems) {
+/// One mail domain leads to one connector.
+fn check_home_realms<'c>(
+    connectors: impl Iterator<Item = (KeyPath, (&'c str, &'c [String]))>,
+    problems: &mut Problems,
+) {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
-    for (index, connection) in oidc.iter().enumerate() {
-        for domain in &connection.domains {
-            if let Some(other) = first.insert(domain, &connection.id) {
-                let at = KeyPath::root().key("oidc").index(index).key("domains");
+    for (table, (id, domains)) in connectors {
+        for domain in domains {
+            if let Some(other) = first.insert(domain, id) {
                 problems.error(
-                    &at.named(Some(&connection.id)),
+                    &table.key("domains").named(Some(id)),
                     format!("{domain} leads to {other} already"),
-                    "name it at one provider",
+                    "name it at one connector",
                 );
             }
         }

@@ -40,6 +40,8 @@ pub struct SimpleSamlPhpOptions {
     pub name_id: NameIdFormat,
     /// How it says that people were authenticated; `None`: by password.
     pub authn_context: Option<&'static str>,
+    /// Ids of a directory, by user name; sent as the attribute `directoryId`.
+    pub directory_ids: Vec<(&'static str, String)>,
 }
 
 impl Default for SimpleSamlPhpOptions {
@@ -52,6 +54,7 @@ impl Default for SimpleSamlPhpOptions {
             sign_logout: true,
             name_id: NameIdFormat::Persistent,
             authn_context: None,
+            directory_ids: Vec::new(),
         }
     }
 }
@@ -297,7 +300,7 @@ fn launch(folder: &Path, port: u16) -> Result<Process> {
 fn write_configuration(folder: &Path, port: u16, options: &SimpleSamlPhpOptions) -> Result<()> {
     let files = [
         ("config/config.php", configuration(folder, port)),
-        ("config/authsources.php", people()),
+        ("config/authsources.php", people(&options.directory_ids)),
         ("metadata/saml20-idp-hosted.php", identity_provider(port, options)),
         ("metadata/saml20-sp-remote.php", service_providers(folder)),
     ];
@@ -335,16 +338,18 @@ fn configuration(folder: &Path, port: u16) -> String {
     )
 }
 
-fn people() -> String {
+fn people(directory_ids: &[(&str, String)]) -> String {
     let mut text = String::from(
         "$config = ['admin' => ['core:AdminPassword'], 'users' => ['exampleauth:UserPass',\n",
     );
     for (user, password, given, family, groups) in PEOPLE {
         let groups = groups.join("', '");
+        let id = directory_ids.iter().find(|(name, _)| *name == user);
+        let id = id.map_or_else(String::new, |(_, id)| format!(", 'directoryId' => ['{id}']"));
         text += &format!(
             "  '{user}:{password}' => ['uid' => ['{user}'], 'email' => ['{user}@example.org'], \
              'givenName' => ['{given}'], 'sn' => ['{family}'], \
-             'displayName' => ['{given} {family}'], 'groups' => ['{groups}']],\n"
+             'displayName' => ['{given} {family}'], 'groups' => ['{groups}']{id}],\n"
         );
     }
     text + "]];\n"
@@ -360,6 +365,7 @@ fn identity_provider(port: u16, options: &SimpleSamlPhpOptions) -> String {
         sign_logout,
         name_id,
         authn_context,
+        directory_ids: _,
     } = options;
     let context = authn_context.map_or_else(String::new, |class| {
         format!(

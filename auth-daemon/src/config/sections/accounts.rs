@@ -21,7 +21,8 @@ pub(in crate::config) struct RawAccounts {
     authoritative_domains: Vec<String>,
     /// Directory whose people are recognised by `directory_claim`.
     directory: Option<String>,
-    /// The claim, by its name in `attributes.claims`, that holds the directory's stable id.
+    /// The claim, by its name in `attributes.claims`, that holds the directory's stable id. For a
+    /// `[[saml]]` connection also `sub`: the NameID's value, or what `attributes.id` gives, is it.
     directory_claim: Option<String>,
 }
 
@@ -54,6 +55,33 @@ pub(crate) struct Accounts {
 }
 
 impl RawAccounts {
+    /// As [`Self::resolve`], for a directory itself: who its people are needs no claim.
+    pub(in crate::config) fn resolve_for_directory(
+        self,
+        at: &KeyPath,
+        id: &str,
+        problems: &mut Problems,
+    ) -> Accounts {
+        let foreign = [
+            ("directory", self.directory.is_some()),
+            ("directory_claim", self.directory_claim.is_some()),
+        ];
+        for (key, _) in foreign.into_iter().filter(|(_, set)| *set) {
+            problems.error(
+                &at.key(key),
+                "is for other connectors whose people are this directory's",
+                "take it away",
+            );
+        }
+        let own = RawAccounts {
+            directory: Some(id.to_owned()),
+            directory_claim: Some("sub".to_owned()),
+            ..self
+        };
+        let accounts = own.resolve(at, &[id.to_owned()], &["sub"], problems);
+        Accounts { directory: None, ..accounts }
+    }
+
     /// `claims` are the names of the claims that the connector keeps.
     pub(in crate::config) fn resolve(
         self,

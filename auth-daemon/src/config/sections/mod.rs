@@ -14,6 +14,7 @@ pub(crate) mod directory;
 pub(crate) mod keys;
 pub(crate) mod listen;
 pub(crate) mod login;
+pub(crate) mod logo;
 pub(crate) mod mfa;
 pub(crate) mod oidc;
 pub(crate) mod password;

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use auth_core::secret::Secret;
 
+use super::accounts::Accounts;
+use super::logo::Logo;
 pub(crate) use attributes::AttributeMap;
 pub(crate) use group_map::{GroupMapping, MappedRole};
 pub(crate) use groups::{GroupNames, GroupSource, Groups};
@@ -30,6 +32,12 @@ pub(crate) struct Directory {
     pub(crate) id: String,
     /// Its name on the sign-in page.
     pub(crate) label: String,
+    /// Its picture on the sign-in page.
+    pub(crate) logo: Option<Logo>,
+    /// Mail domains whose people are led here.
+    pub(crate) domains: Vec<String>,
+    /// Who gets an account through it.
+    pub(crate) accounts: Accounts,
     /// Kind of server.
     pub(crate) preset: Preset,
     /// Servers in the order in which they are tried.

@@ -12,6 +12,7 @@ use super::groups::RawGroups;
 use super::sync::RawSync;
 use super::{Directory, search, server};
 use crate::config::finding::{KeyPath, Problems};
+use crate::config::sections::accounts::RawAccounts;
 use crate::config::values::{DAY, DurationText, MINUTE, SecretText};
 
 /// An LDAP or Active Directory server that people sign in against. Several tables make several
@@ -25,6 +26,10 @@ pub(in crate::config) struct RawDirectory {
     pub(super) id: Option<String>,
     /// Name on the sign-in page. Default: the id.
     pub(super) label: Option<String>,
+    /// Picture on its button: an SVG or PNG file of 64 KiB at most.
+    pub(super) logo_file: Option<PathBuf>,
+    /// Mail domains whose people are led here when they type their address on the sign-in page.
+    pub(super) domains: Vec<String>,
     /// Kind of server; gives attributes, filters and the source of groups that are not set here.
     pub(super) preset: Preset,
     /// URLs of the servers, tried in this order: `ldaps://host[:port]`, or `ldap://host[:port]`
@@ -91,6 +96,8 @@ pub(in crate::config) struct RawDirectory {
     pub(super) recheck_after: DurationText,
     /// How long after the last look sessions are still refreshed while the directory is down.
     pub(super) recheck_grace: DurationText,
+    /// Who gets an account through it.
+    pub(super) accounts: RawAccounts,
     /// Synchronisation of all people.
     pub(super) sync: Option<RawSync>,
 }
@@ -131,6 +138,8 @@ impl Default for RawDirectory {
         Self {
             id: None,
             label: None,
+            logo_file: None,
+            domains: Vec::new(),
             preset: Preset::default(),
             servers: Vec::new(),
             starttls: false,
@@ -158,6 +167,7 @@ impl Default for RawDirectory {
             page_size: 1000,
             recheck_after: "5m".into(),
             recheck_grace: "1h".into(),
+            accounts: RawAccounts::default(),
             sync: None,
         }
     }
@@ -187,7 +197,11 @@ impl RawDirectory {
             &self.recheck_grace,
             Duration::ZERO..=DAY * 7,
         );
+        let logo = self.logo_file.as_deref();
         Directory {
+            logo: logo.and_then(|file| problems.logo(&at.key("logo_file"), file)),
+            domains: problems.domains(&at.key("domains"), self.domains),
+            accounts: self.accounts.resolve_for_directory(&at.key("accounts"), &id, problems),
             label: self.label.unwrap_or_else(|| id.clone()),
             id,
             preset: self.preset,

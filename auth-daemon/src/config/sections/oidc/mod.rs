@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::accounts::Accounts;
+use super::logo::Logo;
 pub(crate) use attributes::ClaimNames;
 pub(in crate::config) use raw::RawOidc;
 
@@ -58,15 +59,6 @@ pub(crate) enum UserinfoUse {
     Always,
     /// Never.
     Never,
-}
-
-/// A picture.
-#[derive(Clone, Debug)]
-pub(crate) struct Logo {
-    /// Its media type.
-    pub(crate) kind: &'static str,
-    /// The file.
-    pub(crate) bytes: Vec<u8>,
 }
 
 /// A connection to an OpenID provider.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::attributes::RawClaimNames;
-use super::{Logo, Oidc, OidcPreset, SecretMethod, UserinfoUse};
+use super::{Oidc, OidcPreset, SecretMethod, UserinfoUse};
 use crate::config::finding::{KeyPath, Problems};
 use crate::config::sections::accounts::RawAccounts;
 use crate::config::values::{DurationText, MINUTE, SecretText};
@@ -139,7 +139,7 @@ impl RawOidc {
             logo: self
                 .logo_file
                 .as_deref()
-                .and_then(|file| logo(&at.key("logo_file"), file, problems)),
+                .and_then(|file| problems.logo(&at.key("logo_file"), file)),
             label: self.label.unwrap_or_else(|| id.clone()),
             id,
             preset: self.preset,
@@ -224,24 +224,6 @@ impl RawOidc {
             }
         }
     }
-}
-
-fn logo(at: &KeyPath, file: &Path, problems: &mut Problems) -> Option<Logo> {
-    const LARGEST: usize = 64 * 1024;
-    problems.readable_file(at, file);
-    let bytes = std::fs::read(file).ok()?;
-    let kind = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        "image/png"
-    } else if std::str::from_utf8(&bytes).is_ok_and(|text| text.contains("<svg")) {
-        "image/svg+xml"
-    } else {
-        ""
-    };
-    if kind.is_empty() || bytes.len() > LARGEST {
-        problems.error(at, "is no SVG or PNG of 64 KiB at most", "give another file");
-        return None;
-    }
-    Some(Logo { kind, bytes })
 }
 
 fn pem(at: &KeyPath, file: &Path, problems: &mut Problems) -> Option<Vec<u8>> {

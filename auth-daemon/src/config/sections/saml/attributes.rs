@@ -63,6 +63,11 @@ pub(crate) struct SamlAttributes {
 }
 
 impl RawSamlAttributes {
+    /// Names of the further claims.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &str> {
+        self.claims.keys().map(String::as_str)
+    }
+
     pub(super) fn resolve(self, at: &KeyPath, problems: &mut Problems) -> SamlAttributes {
         let named = [
             ("id", &self.id),

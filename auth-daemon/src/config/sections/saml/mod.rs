@@ -13,6 +13,8 @@ use std::time::Duration;
 use auth_core::connector::saml::AttributeRule;
 use url::Url;
 
+use super::accounts::Accounts;
+use super::logo::Logo;
 pub(crate) use attributes::SamlAttributes;
 pub(in crate::config) use raw::RawSaml;
 pub(crate) use raw::{SamlPreset, SamlRequestBinding};
@@ -24,6 +26,12 @@ pub(crate) struct Saml {
     pub(crate) id: String,
     /// Its name on the sign-in page.
     pub(crate) label: String,
+    /// Its picture on the sign-in page.
+    pub(crate) logo: Option<Logo>,
+    /// Mail domains whose people are led here.
+    pub(crate) domains: Vec<String>,
+    /// Who gets an account through it, and whose.
+    pub(crate) accounts: Accounts,
     /// Kind of identity provider.
     pub(crate) preset: SamlPreset,
     /// Where its metadata comes from.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::attributes::RawSamlAttributes;
 use super::{MetadataSource, Saml};
 use crate::config::finding::{KeyPath, Problems};
+use crate::config::sections::accounts::RawAccounts;
 use crate::config::values::{DAY, DurationText, MINUTE};
 
 /// A SAML 2.0 identity provider. Several tables make several connections.
@@ -22,6 +23,10 @@ pub(in crate::config) struct RawSaml {
     id: Option<String>,
     /// Name on the sign-in page. Default: the id.
     label: Option<String>,
+    /// Picture on its button: an SVG or PNG file of 64 KiB at most.
+    logo_file: Option<PathBuf>,
+    /// Mail domains whose people are led here when they type their address on the sign-in page.
+    domains: Vec<String>,
     /// Kind of identity provider; gives NameID format, attribute names and signing that are not
     /// set here.
     preset: SamlPreset,
@@ -77,6 +82,8 @@ pub(in crate::config) struct RawSaml {
     admin_rules: Vec<String>,
     /// `name=value`: who has this value in this attribute has the role `guest` in claims.
     guest_rules: Vec<String>,
+    /// Who gets an account through it, and whose.
+    accounts: RawAccounts,
 }
 
 /// Kind of identity provider.
@@ -118,6 +125,8 @@ impl Default for RawSaml {
         Self {
             id: None,
             label: None,
+            logo_file: None,
+            domains: Vec::new(),
             preset: SamlPreset::default(),
             metadata_url: None,
             metadata_file: None,
@@ -142,6 +151,7 @@ impl Default for RawSaml {
             attributes: RawSamlAttributes::default(),
             admin_rules: Vec::new(),
             guest_rules: Vec::new(),
+            accounts: RawAccounts::default(),
         }
     }
 }
@@ -152,7 +162,12 @@ impl RawSaml {
         self.id.as_deref()
     }
 
-    pub(in crate::config) fn resolve(mut self, at: &KeyPath, problems: &mut Problems) -> Saml {
+    pub(in crate::config) fn resolve(
+        mut self,
+        at: &KeyPath,
+        directories: &[String],
+        problems: &mut Problems,
+    ) -> Saml {
         let at = &at.clone().named(self.id.as_deref());
         let id = problems.id(at, self.id.take()).unwrap_or_default();
         if let Some(label) = &self.label {
@@ -178,7 +193,15 @@ impl RawSaml {
         let pins = self.pins(at, problems);
         let admin_rules = rules(&at.key("admin_rules"), &self.admin_rules, problems);
         let guest_rules = rules(&at.key("guest_rules"), &self.guest_rules, problems);
+        // The stable subject may itself be the directory's id.
+        let kept: Vec<String> = self.attributes.kept().chain(["sub"]).map(str::to_owned).collect();
+        let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+        let accounts = self.accounts.resolve(&at.key("accounts"), directories, &kept, problems);
+        let logo = self.logo_file.as_deref();
         Saml {
+            logo: logo.and_then(|file| problems.logo(&at.key("logo_file"), file)),
+            domains: problems.domains(&at.key("domains"), self.domains),
+            accounts,
             label: self.label.unwrap_or_else(|| id.clone()),
             id,
             preset: self.preset,

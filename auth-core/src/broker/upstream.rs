@@ -3,7 +3,9 @@
 
 use super::sign_in::At;
 use super::{Broker, BrokerError};
-use crate::audit::{AuditRecord, Origin};
+use crate::audit::AuditRecord;
+#[cfg(any(feature = "oidc", feature = "saml"))]
+use crate::audit::Origin;
 use crate::connector::VerifiedIdentity;
 use crate::connector::redirect::Destination;
 #[cfg(any(feature = "oidc", feature = "saml"))]

@@ -28,6 +28,7 @@ mod saml_commands;
 mod saml_idp;
 mod second_factor;
 mod security;
+mod security_notices;
 mod sessions;
 mod sessions_api;
 mod site;

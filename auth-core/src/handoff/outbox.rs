@@ -7,11 +7,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use openidconnect::SubjectIdentifier;
 use serde_json::{Value, json};
 
 use super::subject;
 use crate::clock::Timestamp;
-use crate::store::{NewDelivery, OutboxEventKind, OutboxEventRecord};
+use crate::store::{AccountRecord, NewDelivery, OutboxEventKind, OutboxEventRecord};
 
 /// Deliveries that may wait for one destination; those beyond are given up at once.
 pub const QUEUE_LENGTH: u64 = 100_000;
@@ -23,13 +24,16 @@ pub enum Channel {
     BackchannelLogout,
     /// By calls of Mattermost's REST API.
     Mattermost,
+    /// The site itself, by a signed post: changes of people's protection, for it to tell them.
+    Notice,
     /// By a signed post, Standard Webhooks.
     Webhook,
 }
 
 impl Channel {
     /// Every way.
-    pub const ALL: [Self; 3] = [Self::BackchannelLogout, Self::Mattermost, Self::Webhook];
+    pub const ALL: [Self; 4] =
+        [Self::BackchannelLogout, Self::Mattermost, Self::Notice, Self::Webhook];
 
     /// The word in destinations and metrics.
     #[must_use]
@@ -37,6 +41,7 @@ impl Channel {
         match self {
             Self::BackchannelLogout => "backchannel",
             Self::Mattermost => "mattermost",
+            Self::Notice => "notice",
             Self::Webhook => "webhook",
         }
     }
@@ -46,14 +51,16 @@ impl Channel {
     #[must_use]
     pub const fn patience(self) -> Duration {
         match self {
-            Self::BackchannelLogout | Self::Webhook => Duration::from_secs(24 * 3600),
+            Self::BackchannelLogout | Self::Notice | Self::Webhook => {
+                Duration::from_secs(24 * 3600)
+            }
             Self::Mattermost => Duration::from_secs(30 * 24 * 3600),
         }
     }
 
     const fn longest_pause(self) -> Duration {
         match self {
-            Self::BackchannelLogout | Self::Webhook => Duration::from_secs(3600),
+            Self::BackchannelLogout | Self::Notice | Self::Webhook => Duration::from_secs(3600),
             Self::Mattermost => Duration::from_secs(300),
         }
     }
@@ -82,11 +89,17 @@ impl Destination {
         if of_another {
             return false;
         }
+        let is_security = event.kind == OutboxEventKind::SecurityChanged;
+        if is_security || self.channel == Channel::Notice {
+            // How somebody is protected is no client's business.
+            return is_security && self.channel == Channel::Notice;
+        }
         match self.channel {
             Channel::Webhook => true,
             Channel::BackchannelLogout => event.kind == OutboxEventKind::SessionRevoked,
             // Of one session it knows nothing: its own cannot be told apart.
             Channel::Mattermost => event.kind != OutboxEventKind::SessionRevoked,
+            Channel::Notice => false,
         }
     }
 }
@@ -125,14 +138,16 @@ fn order_of(event: &OutboxEventRecord) -> String {
     event.account.map_or_else(|| "*".to_owned(), |account| account.to_string())
 }
 
-/// What a client is told.
+/// What a client is told. `pairwise` is the subject under which it alone knows the account; then
+/// the number, which others know too, is left out.
 #[must_use]
-pub fn told(event: &OutboxEventRecord) -> Value {
+pub fn told(event: &OutboxEventRecord, pairwise: Option<&SubjectIdentifier>) -> Value {
     let mut about = serde_json::Map::new();
     if let Some(account) = event.account {
-        about.insert("account".to_owned(), json!(subject::public(account)));
+        let subject = pairwise.cloned().unwrap_or_else(|| subject::public(account));
+        about.insert("account".to_owned(), json!(subject));
     }
-    if let Some(numeric_id) = event.numeric_id {
+    if let Some(numeric_id) = event.numeric_id.filter(|_| pairwise.is_none()) {
         about.insert("numeric_id".to_owned(), json!(numeric_id));
     }
     if let Some(session) = event.session {
@@ -145,6 +160,22 @@ pub fn told(event: &OutboxEventRecord) -> Value {
         about.insert("reason".to_owned(), json!(reason));
     }
     json!({ "type": event.kind.as_str(), "timestamp": event.at.rfc3339(), "data": about })
+}
+
+/// What the site is told of a change of an account's protection: whom to tell, and what changed.
+#[must_use]
+pub fn notice(event: &OutboxEventRecord, account: &AccountRecord) -> Value {
+    json!({
+        "type": event.kind.as_str(),
+        "timestamp": event.at.rfc3339(),
+        "data": {
+            "account": account.id.to_string(),
+            "username": account.username,
+            "email": account.email.as_ref().filter(|_| account.email_verified),
+            "locale": account.locale,
+            "change": event.reason,
+        },
+    })
 }
 
 /// When a failed delivery is tried again; `None` when it is given up.
@@ -219,11 +250,22 @@ mod tests {
             let expected = ["mattermost:chat", "webhook:chat", "mattermost:mail", "webhook:mail"];
             assert_eq!(told_where(&event(kind, None)), expected, "{kind}");
         }
+        let security = event(OutboxEventKind::SecurityChanged, None);
+        assert_eq!(told_where(&security), ["notice:chat", "notice:mail"]);
+    }
+
+    #[test]
+    fn a_pairwise_client_hears_its_own_subject_only() {
+        let subject = SubjectIdentifier::new("for-chat-alone".to_owned());
+        let value = told(&event(OutboxEventKind::AccountDisabled, None), Some(&subject));
+        assert_eq!(value["data"]["account"], "for-chat-alone");
+        assert!(value["data"].get("numeric_id").is_none(), "{value}");
+        assert!(!value.to_string().contains(&Uuid::from_u128(42).to_string()), "{value}");
     }
 
     #[test]
     fn what_is_told_names_no_more_than_ids() {
-        let value = told(&event(OutboxEventKind::SessionRevoked, Some("chat")));
+        let value = told(&event(OutboxEventKind::SessionRevoked, Some("chat")), None);
         assert_eq!(
             value,
             json!({
@@ -239,7 +281,7 @@ mod tests {
         );
         let mut all = event(OutboxEventKind::SessionsRevoked, None);
         (all.account, all.numeric_id) = (None, None);
-        assert_eq!(told(&all)["data"], json!({ "everybody": true, "reason": "logout" }));
+        assert_eq!(told(&all, None)["data"], json!({ "everybody": true, "reason": "logout" }));
     }
 
     #[test]

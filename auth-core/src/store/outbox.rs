@@ -29,6 +29,10 @@ pub enum OutboxEventKind {
     /// Name, address, profile, roles or groups of an active account changed.
     #[serde(rename = "account.updated")]
     AccountUpdated,
+    /// How the account is protected changed: a factor, a password, an identity. The reason is the
+    /// name of the audit event, which writes it.
+    #[serde(rename = "account.security_changed")]
+    SecurityChanged,
     /// One session of a client ended before its time.
     #[serde(rename = "session.revoked")]
     SessionRevoked,
@@ -45,6 +49,7 @@ impl OutboxEventKind {
             Self::AccountDisabled => "account.disabled",
             Self::AccountEnabled => "account.enabled",
             Self::AccountUpdated => "account.updated",
+            Self::SecurityChanged => "account.security_changed",
             Self::SessionRevoked => "session.revoked",
             Self::SessionsRevoked => "sessions.revoked",
         }
@@ -57,6 +62,7 @@ impl OutboxEventKind {
             Self::AccountDisabled,
             Self::AccountEnabled,
             Self::AccountUpdated,
+            Self::SecurityChanged,
             Self::SessionRevoked,
             Self::SessionsRevoked,
         ]
@@ -265,3 +271,17 @@ pub trait OutboxStore: Send + Sync {
         audit: Vec<AuditRecord>,
     ) -> Result<u64, StoreError>;
 }
+
+/// Audit events that tell of a change of an account's protection; with the outcome `success` and an
+/// account each means an event [`OutboxEventKind::SecurityChanged`]. The triggers of the backends
+/// hold the same list.
+pub const SECURITY_CHANGES: [&str; 8] = [
+    "account.factors_reset",
+    "account.password_changed",
+    "factor.added",
+    "factor.recovery_code_used",
+    "factor.recovery_codes_replaced",
+    "factor.removed",
+    "identity.linked",
+    "identity.unlinked",
+];

@@ -57,6 +57,7 @@ use sections::claims::Claims;
 use sections::keys::Keys;
 use sections::listen::Listen;
 use sections::mfa::Mfa;
+use sections::notices::Notices;
 use sections::password::PasswordRules;
 use sections::session::SessionLifetimes;
 use sections::storage::Storage;
@@ -95,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) claims: Claims,
     /// Clients, in the order of the file.
     pub(crate) clients: Vec<Client>,
+    /// Who tells people of changes of their protection.
+    pub(crate) notices: Notices,
     /// Who administers the broker.
     pub(crate) admin: Admin,
 }

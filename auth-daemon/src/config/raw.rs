@@ -11,6 +11,7 @@ use super::sections::keys::RawKeys;
 use super::sections::listen::RawListen;
 use super::sections::login::RawLogin;
 use super::sections::mfa::RawMfa;
+use super::sections::notices::RawNotices;
 use super::sections::oidc::RawOidc;
 use super::sections::password::RawPassword;
 use super::sections::saml::RawSaml;
@@ -45,5 +46,6 @@ pub(super) struct RawConfig {
     /// Chat servers and other relying parties.
     pub(super) client: Vec<RawClient>,
     pub(super) claims: RawClaims,
+    pub(super) notices: RawNotices,
     pub(super) admin: RawAdmin,
 }

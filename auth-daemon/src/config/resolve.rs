@@ -84,6 +84,7 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         .map(|(index, client)| client.resolve(&at("client").index(index), &connectors, problems))
         .collect();
     let login_order = raw.login.resolve(&at("login"), &connectors, problems);
+    let notices = raw.notices.resolve(&at("notices"), problems);
     let admin = raw.admin.resolve(&at("admin"), problems);
     Some(Config {
         public_url: public_url?,
@@ -100,6 +101,7 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         oidc,
         claims,
         clients,
+        notices,
         admin,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use auth_core::audit::AuditRecord;
 use auth_core::broker::provider::{BackchannelTarget, Provider};
 use auth_core::clock::Timestamp;
-use auth_core::handoff::outbox::{Destination, told};
+use auth_core::handoff::outbox::Destination;
 use auth_core::handoff::webhook;
 use auth_core::store::{NewDelivery, OutboxEventRecord};
 use reqwest::{Method, StatusCode, header};
@@ -47,14 +47,14 @@ pub(crate) struct Aftermath {
     pub(crate) audit: Vec<AuditRecord>,
 }
 
-/// Posts an event, signed.
+/// Posts a text about an event, signed.
 pub(super) async fn post_webhook(
     targets: &Targets,
     target: &WebhookTarget,
     event: &OutboxEventRecord,
+    body: String,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let body = told(event).to_string();
     let headers = webhook::sign(&target.secret, &event.id, &body, now);
     let request = targets
         .http

@@ -18,12 +18,17 @@ pub(crate) use worker::{Worker, observe};
 use crate::config;
 use crate::outbound::Outbound;
 
+/// In place of a client in the destination of notices: they go to the site itself.
+const NOTICES: &str = "site";
+
 /// Where deliveries of the configuration file go, by client.
 #[derive(Debug)]
 pub(crate) struct Targets {
     pub(crate) http: Outbound,
     pub(crate) webhooks: BTreeMap<String, WebhookTarget>,
     pub(crate) mattermost: BTreeMap<String, Arc<MattermostTarget>>,
+    /// Who tells people of changes of their protection.
+    pub(crate) notices: Option<WebhookTarget>,
 }
 
 /// A webhook.
@@ -46,10 +51,15 @@ pub(crate) struct MattermostTarget {
 
 impl Targets {
     /// Takes the targets, with their secrets, out of the configuration.
-    pub(crate) fn take(clients: &mut [config::Client]) -> anyhow::Result<Self> {
-        let mut targets =
-            Self { http: Outbound::new()?, webhooks: BTreeMap::new(), mattermost: BTreeMap::new() };
-        for client in clients {
+    pub(crate) fn take(config: &mut config::Config) -> anyhow::Result<Self> {
+        let notices = config.notices.webhook.take();
+        let mut targets = Self {
+            http: Outbound::new()?,
+            webhooks: BTreeMap::new(),
+            mattermost: BTreeMap::new(),
+            notices: notices.map(|config::Webhook { url, secret }| WebhookTarget { url, secret }),
+        };
+        for client in &mut config.clients {
             if let Some(config::Webhook { url, secret }) = client.webhook.take() {
                 targets.webhooks.insert(client.id.clone(), WebhookTarget { url, secret });
             }
@@ -65,7 +75,11 @@ impl Targets {
         let of = |channel, client: &String| Destination { channel, client: client.clone() };
         let webhooks = self.webhooks.keys().map(|client| of(Channel::Webhook, client));
         let servers = self.mattermost.keys().map(|client| of(Channel::Mattermost, client));
-        webhooks.chain(servers).collect()
+        let notices = self
+            .notices
+            .iter()
+            .map(|_| Destination { channel: Channel::Notice, client: NOTICES.to_owned() });
+        webhooks.chain(servers).chain(notices).collect()
     }
 }
 

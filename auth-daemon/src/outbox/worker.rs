@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use auth_core::broker::provider::{BackchannelTarget, Provider};
 use auth_core::clock::{Clock, Timestamp};
-use auth_core::handoff::outbox::{Channel, Destination, QUEUE_LENGTH, fan_out, retry_at};
+use auth_core::handoff::outbox::{Channel, Destination, QUEUE_LENGTH, fan_out, notice, retry_at};
 use auth_core::random::Random;
 use auth_core::store::{
     DeliveryOutcome, DeliveryRecord, NewDelivery, OutboxEventRecord, OutboxLease, Store, StoreError,
@@ -300,7 +300,21 @@ impl Worker {
         match destination.channel {
             Channel::Webhook => {
                 let target = self.targets.webhooks.get(&destination.client).ok_or_else(gone)?;
-                post_webhook(&self.targets, target, &event, self.clock.now()).await
+                let body = self.provider.told(&destination.client, &event).await;
+                let body = body.map_err(|error| Failure::temporary(error.to_string()))?.to_string();
+                post_webhook(&self.targets, target, &event, body, self.clock.now()).await
+            }
+            Channel::Notice => {
+                let target = self.targets.notices.as_ref().ok_or_else(gone)?;
+                let account = match event.account {
+                    Some(id) => self.store.account(id).await,
+                    None => Ok(None),
+                };
+                let account = account.map_err(|error| Failure::temporary(error.to_string()))?;
+                // Whose account is gone has nobody to be told.
+                let Some(account) = account else { return Ok(()) };
+                let body = notice(&event, &account).to_string();
+                post_webhook(&self.targets, target, &event, body, self.clock.now()).await
             }
             Channel::BackchannelLogout => {
                 let provider = &self.provider;

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_core::handoff::outbox::{Channel, Destination, told};
+use auth_core::handoff::outbox::{Channel, Destination};
 use auth_core::store::OutboxEventRecord;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
@@ -117,8 +117,13 @@ impl Reader {
                 self.position = event.position.unwrap_or(self.position);
                 if self.destination.wants(&event) {
                     let id = self.position.to_string();
-                    let data = told(&event).to_string();
-                    return Some(Event::default().event(event.kind.as_str()).id(id).data(data));
+                    let told = self.app.provider.told(&self.destination.client, &event).await;
+                    let Ok(data) = told.map_err(|error| error::of_provider(&error)) else {
+                        // It comes back with the last id that it saw.
+                        return None;
+                    };
+                    let kind = event.kind.as_str();
+                    return Some(Event::default().event(kind).id(id).data(data.to_string()));
                 }
                 continue;
             }

@@ -6,6 +6,7 @@ use auth_core::clock::Timestamp;
 use auth_core::secret::TokenHash;
 use auth_core::store::{AccountId, DeviceId, DeviceRecord, DeviceStore, StoreError};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::audit::events;
 use super::columns::{Columns, Param, optional};
@@ -29,6 +30,15 @@ pub(super) async fn forget_devices(
 ) -> Result<u64, StoreError> {
     const FORGET: &str = "DELETE FROM devices WHERE account = $1";
     connection.execute(FORGET, &[&account.0]).await
+}
+
+/// Forgets all devices of accounts, whose row locks are held.
+pub(super) async fn forget_devices_of(
+    connection: &mut Connection,
+    accounts: &[Uuid],
+) -> Result<(), StoreError> {
+    const FORGET: &str = "DELETE FROM devices WHERE account = ANY($1)";
+    connection.execute(FORGET, &[&accounts]).await.map(drop)
 }
 
 /// Forgets everybody's devices.

@@ -55,6 +55,11 @@ pub(super) const KNOWN: &[Migration] = &[
         name: "grants",
         sql: include_str!("../../migrations/postgres/0008_grants.sql"),
     },
+    Migration {
+        number: 9,
+        name: "security_notices",
+        sql: include_str!("../../migrations/postgres/0009_security_notices.sql"),
+    },
 ];
 
 /// Key of the advisory lock under which migrations run ("auth" in ASCII).

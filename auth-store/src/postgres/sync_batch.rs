@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::columns::{Columns, Param, optional, text, texts};
 use super::connection::Connection;
+use super::devices::forget_devices_of;
 use super::sync::{hold, noted};
 use super::{PostgresStore, audit, listener};
 
@@ -251,8 +252,8 @@ impl Writes {
     }
 }
 
-/// In a statement after the lock of the accounts, so that it sees the sessions that were made
-/// while the lock was waited for.
+/// Ends the sessions of accounts and forgets their devices. In statements after the lock of the
+/// accounts, so that they see the sessions that were made while the lock was waited for.
 async fn end_sessions(
     connection: &mut Connection,
     accounts: &[Uuid],
@@ -264,6 +265,7 @@ async fn end_sessions(
     if accounts.is_empty() {
         return Ok(());
     }
+    forget_devices_of(connection, accounts).await?;
     connection.execute(END, &[&at.millis(), &reason, &accounts]).await.map(drop)
 }
 

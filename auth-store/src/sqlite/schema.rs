@@ -60,6 +60,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "grants",
         sql: include_str!("../../migrations/sqlite/0008_grants.sql"),
     },
+    Migration {
+        number: 9,
+        name: "security_notices",
+        sql: include_str!("../../migrations/sqlite/0009_security_notices.sql"),
+    },
 ];
 
 /// Named values for a schema that is about to be made.

@@ -3,10 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use aws_lc_rs::hmac;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 /// What came.
@@ -24,6 +28,23 @@ impl Posted {
     /// A header as text; empty when it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The event of a post, once its signature is right (Standard Webhooks).
+    ///
+    /// # Errors
+    /// The signature is not that of `secret` (`whsec_` and base64), or the body is no JSON.
+    pub fn verified(&self, secret: &str) -> Result<Value> {
+        let (id, at) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        let key = STANDARD.decode(secret.strip_prefix("whsec_").context("whsec_")?)?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let signed = format!("{id}.{at}.{}", self.body);
+        let signature = self.header("webhook-signature").strip_prefix("v1,").context("v1")?;
+        hmac::verify(&key, signed.as_bytes(), &STANDARD.decode(signature)?)
+            .ok()
+            .context("signature")?;
+        ensure!(id.starts_with("evt_"), "{id}");
+        Ok(serde_json::from_str(&self.body)?)
     }
 }
 

@@ -1,11 +1,13 @@
 //! What the worker of the outbox needs of the provider: who listens for logout tokens, and the
 //! tokens themselves, made anew for each attempt.
 
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{Provider, ProviderError};
 use crate::handoff::client::Client;
 use crate::handoff::logout_token::LogoutTokenContent;
+use crate::handoff::outbox;
 use crate::store::OutboxEventRecord;
 
 /// A client that is told of the end of its sessions.
@@ -40,6 +42,24 @@ impl Provider {
             }
         }
         Ok(targets)
+    }
+
+    /// What `client` is told of an event, by webhook or stream: people by the subject under which
+    /// it knows them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn told(
+        &self,
+        client: &str,
+        event: &OutboxEventRecord,
+    ) -> Result<Value, ProviderError> {
+        let known = self.find_client(client).await?.filter(|known| known.sector().is_some());
+        let subject = match (known, event.account) {
+            (Some(known), Some(account)) => Some(self.subject(&known, account).await?),
+            _ => None,
+        };
+        Ok(outbox::told(event, subject.as_ref()))
     }
 
     /// A logout token for the end of a client's session. `None` when the event tells of no

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::race::{Nodes, only_winner, race_all};
 use super::{Outcome, cases, given, sample};
+use crate::audit::AuditRecord;
 use crate::clock::Timestamp;
+use crate::store::outbox::SECURITY_CHANGES;
 use crate::store::{
     AccountRecord, DeliveryOutcome, NewDelivery, OutboxEventKind, OutboxEventRecord, OutboxLease,
     OutboxLoad, Revocation, RevocationScope, Store, StoreError,
@@ -27,6 +29,7 @@ cases!(
     Case: changes_of_an_account_are_noted,
     an_undone_change_is_not_noted,
     ends_of_sessions_are_noted,
+    changes_of_protection_are_noted,
     the_lease_is_taken_renewed_and_given_back,
     positions_are_given_in_order_once,
     a_subject_is_delivered_in_order,
@@ -103,6 +106,25 @@ fn event(
         session: None,
         reason: reason.map(str::to_owned),
     }
+}
+
+async fn changes_of_protection_are_noted(store: Arc<dyn Store>) -> Outcome {
+    let account = given::account(&*store, 1).await?;
+    let named = |event: &str| AuditRecord::new(at(150), event).account(&account.username);
+    let others = vec![
+        named("login.accepted"),
+        named("factor.added").refused("no"),
+        AuditRecord::new(at(150), "factor.added").account("nobody of this name"),
+        AuditRecord::new(at(150), "factor.added"),
+    ];
+    store.append_audit(others).await?;
+    assert_eq!(told(&*store).await?, [], "nothing of anybody's protection");
+    store.append_audit(SECURITY_CHANGES.map(named).to_vec()).await?;
+    let kind = OutboxEventKind::SecurityChanged;
+    let expected =
+        SECURITY_CHANGES.map(|change| event(kind, Some(&account), at(150), Some(change)));
+    assert_eq!(told(&*store).await?, expected);
+    Ok(())
 }
 
 async fn changes_of_an_account_are_noted(store: Arc<dyn Store>) -> Outcome {

@@ -281,9 +281,11 @@ async fn a_deactivation_ends_sessions_and_pending_logins(store: Arc<dyn Store>) 
         inactive_reason: Some("sync:gone".to_owned()),
         ..account.clone()
     };
+    store.add_device(sample::device(account.id, 1), vec![]).await?;
     let steps = vec![update(inactive, &subject, true)];
     assert_eq!(store.apply_sync_batch(batch(&lease, &job, steps)).await?, DONE);
     given::assert_ended(&*store, &browser, 1500, "account_inactive").await?;
+    assert_eq!(store.devices(account.id).await?, []);
     given::assert_ended(&*store, &client.record, 1500, "account_inactive").await?;
     given::assert_untouched(&*store, &other).await?;
     let token = store.access_token(client.access).await?;
@@ -301,12 +303,14 @@ async fn sessions_may_end_while_the_account_stays_active(store: Arc<dyn Store>) 
     let subject = person(&*store, 1).await?;
     let account = given::existing_account(&*store, sample::account_id(1)).await?;
     let browser = given::browser(&*store, account.id, 1).await?;
+    store.add_device(sample::device(account.id, 1), vec![]).await?;
     let mut step = update(account.clone(), &subject, false);
     if let SyncWrite::Update { end_sessions, .. } = &mut step.write {
         *end_sessions = Some("password_changed");
     }
     assert_eq!(store.apply_sync_batch(batch(&lease, &job, vec![step])).await?, DONE);
     given::assert_ended(&*store, &browser, 1500, "password_changed").await?;
+    assert_eq!(store.devices(account.id).await?, [], "a device spares no factor after it");
     assert!(given::existing_account(&*store, account.id).await?.active);
     given::browser(&*store, account.id, 2).await?;
     Ok(())

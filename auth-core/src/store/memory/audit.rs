@@ -10,6 +10,7 @@ impl State {
     /// Appends the events of a step that took place.
     pub(super) fn append(&mut self, records: Vec<AuditRecord>) {
         for record in records {
+            self.security_event(&record);
             self.last_sequence += 1;
             self.trail.push(AuditEntry { sequence: self.last_sequence, record });
         }

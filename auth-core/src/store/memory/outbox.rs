@@ -5,10 +5,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{MemoryStore, State};
-use crate::audit::AuditRecord;
+use crate::audit::{AuditRecord, Outcome};
 use crate::clock::Timestamp;
 use crate::random::{Random as _, SystemRandom};
-use crate::store::outbox::EVENTS_KEPT_MILLIS;
+use crate::store::outbox::{EVENTS_KEPT_MILLIS, SECURITY_CHANGES};
 use crate::store::{
     AccountId, AccountRecord, DeliveryOutcome, DeliveryRecord, NewDelivery, OutboxEventKind,
     OutboxEventRecord, OutboxLease, OutboxLoad, OutboxStore, SessionRecord, StoreError,
@@ -80,6 +80,24 @@ impl State {
             numeric_id: Some(after.numeric_id),
             ..event
         });
+    }
+
+    /// Notes what the audit trail says of an account's protection.
+    pub(super) fn security_event(&mut self, record: &AuditRecord) {
+        let Some(name) = record.account.as_ref().filter(|_| record.outcome == Outcome::Success)
+        else {
+            return;
+        };
+        if !SECURITY_CHANGES.contains(&record.event.as_str()) {
+            return;
+        }
+        let Some(account) = self.accounts.values().find(|account| account.username == *name) else {
+            return;
+        };
+        let (account, numeric_id) = (Some(account.id), Some(account.numeric_id));
+        let reason = Some(record.event.clone());
+        let event = event(OutboxEventKind::SecurityChanged, record.at, reason);
+        self.outbox.add(OutboxEventRecord { account, numeric_id, ..event });
     }
 
     /// Notes the end of a client's session.

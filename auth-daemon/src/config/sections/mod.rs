@@ -16,6 +16,7 @@ pub(crate) mod listen;
 pub(crate) mod login;
 pub(crate) mod logo;
 pub(crate) mod mfa;
+pub(crate) mod notices;
 pub(crate) mod oidc;
 pub(crate) mod password;
 pub(crate) mod saml;

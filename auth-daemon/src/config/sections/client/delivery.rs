@@ -104,7 +104,11 @@ impl Default for RawMattermost {
 }
 
 impl RawWebhook {
-    pub(super) fn resolve(self, at: &KeyPath, problems: &mut Problems) -> Option<Webhook> {
+    pub(in crate::config::sections) fn resolve(
+        self,
+        at: &KeyPath,
+        problems: &mut Problems,
+    ) -> Option<Webhook> {
         let url = endpoint(at, self.url.as_deref(), problems);
         let given = self.secret.is_some() || self.secret_file.is_some();
         let secret = problems.secret(at, "secret", self.secret, self.secret_file.as_deref());

@@ -34,17 +34,24 @@ pub struct GroupClaims {
 }
 
 /// Claims that the broker makes itself, or that others must not write (RFC 7519 section 4.1,
-/// OpenID Connect Core 1.0 sections 2 and 5.1): a connector's are left out.
+/// OpenID Connect Core 1.0 sections 2 and 5.1, Back-Channel Logout 1.0 section 2.4, RFC 7800, RFC
+/// 8693): the configuration refuses them, and a connector's are left out.
 const OWN: &[&str] = &[
+    "_claim_names",
+    "_claim_sources",
     "acr",
+    "act",
     "amr",
     "at_hash",
     "aud",
     "auth_time",
     "azp",
     "c_hash",
+    "client_id",
+    "cnf",
     "email",
     "email_verified",
+    "events",
     "exp",
     "family_name",
     "given_name",
@@ -53,14 +60,18 @@ const OWN: &[&str] = &[
     "iss",
     "jti",
     "locale",
+    "may_act",
     "name",
     "nbf",
     "nickname",
     "nonce",
     "preferred_username",
     "roles",
+    "s_hash",
+    "scope",
     "sid",
     "sub",
+    "sub_jwk",
     "updated_at",
 ];
 /// What groups bring; told with the scope of groups, and always as lists.
@@ -291,6 +302,21 @@ pub(crate) mod tests {
         let claims = standard_claims(&account, &subject, &client, &scope);
         let claims = serde_json::to_value(claims).unwrap();
         assert_eq!(claims.as_object().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn no_connector_writes_a_claim_of_the_broker() {
+        let (account, client) = (account(), confidential(settings("chat")));
+        let more = OWN.iter().map(|name| ((*name).to_owned(), vec!["mallory".to_owned()]));
+        let scope = Scope::parse("openid profile email groups").unwrap();
+        let claims = group_claims(&account, &more.collect(), &client, &scope, true);
+        assert_eq!(claims.more, BTreeMap::new());
+        // Whatever the broker itself says of a person is on the list.
+        let (subject, none) = (subject::public(account.id), ClaimMap::new());
+        let own = userinfo(&account, &subject, &none, &client, &scope);
+        for name in serde_json::to_value(own).unwrap().as_object().unwrap().keys() {
+            assert!(is_own_claim(name), "{name}");
+        }
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::time::Duration;
 use auth_core::audit::AuditRecord;
 use auth_core::broker::provider::{BackchannelTarget, Provider};
 use auth_core::clock::Timestamp;
-use auth_core::handoff::outbox::{Destination, told};
+use auth_core::handoff::outbox::Destination;
 use auth_core::handoff::webhook;
 use auth_core::store::{NewDelivery, OutboxEventRecord};
 use reqwest::{Method, StatusCode, header};
 use url::Url;
 
-use super::{Targets, WebhookTarget};
+use super::Targets;
 use crate::outbound::{Answer, Reach, send};
 
 /// No answer that we read is longer; what it says is of no interest.
@@ -50,11 +50,16 @@ pub(crate) struct Aftermath {
 /// Posts an event, signed.
 pub(super) async fn post_webhook(
     targets: &Targets,
-    target: &WebhookTarget,
+    provider: &Provider,
+    destination: &Destination,
     event: &OutboxEventRecord,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let body = told(event).to_string();
+    let gone = || Failure::Permanent("the destination is not configured any more".to_owned());
+    let target = targets.webhooks.get(&destination.client).ok_or_else(gone)?;
+    let told = provider.told(&destination.client, event).await;
+    let told = told.map_err(|error| Failure::temporary(error.to_string()))?.ok_or_else(gone)?;
+    let body = told.to_string();
     let headers = webhook::sign(&target.secret, &event.id, &body, now);
     let request = targets
         .http

@@ -299,8 +299,8 @@ impl Worker {
         let gone = || Failure::Permanent("the destination is not configured any more".to_owned());
         match destination.channel {
             Channel::Webhook => {
-                let target = self.targets.webhooks.get(&destination.client).ok_or_else(gone)?;
-                post_webhook(&self.targets, target, &event, self.clock.now()).await
+                let now = self.clock.now();
+                post_webhook(&self.targets, &self.provider, destination, &event, now).await
             }
             Channel::BackchannelLogout => {
                 let provider = &self.provider;

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_core::handoff::outbox::{Channel, Destination, told};
+use auth_core::handoff::outbox::{Channel, Destination};
 use auth_core::store::OutboxEventRecord;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
@@ -117,7 +117,9 @@ impl Reader {
                 self.position = event.position.unwrap_or(self.position);
                 if self.destination.wants(&event) {
                     let id = self.position.to_string();
-                    let data = told(&event).to_string();
+                    let told = self.app.provider.told(&self.destination.client, &event).await;
+                    // A gone client, or an event that cannot be told: the client comes back to it.
+                    let data = told.map_err(|error| error::of_provider(&error)).ok()??.to_string();
                     return Some(Event::default().event(event.kind.as_str()).id(id).data(data));
                 }
                 continue;

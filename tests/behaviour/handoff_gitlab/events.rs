@@ -252,6 +252,38 @@ async fn the_stream_tells_at_once_and_resumes() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_subjects_of_its_own_hears_those() -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let daemon = start(&format!("subject_type = \"pairwise\"\n{}", hook(&receiver))).await?;
+    let party = site::relying_party(&daemon).await?;
+    let (_, tokens) = site::sign_in(&party, &Browser::new()?).await?;
+    let own = party.introspect(&tokens.access_token).await?["sub"].clone();
+    let shown = daemon.cli(&["user", "show", JANE, "--json"]).await?.success()?.json()?;
+    ensure!(own.is_string() && own != shown["id"], "{own}");
+    daemon.cli(&["user", "disable", JANE]).await?.success()?;
+    receiver.wait("both", SECOND, |r| r.taken().len() == 2).await?;
+    let posted = receiver.taken();
+    ensure!(types(&posted)? == ["account.disabled", "session.revoked"]);
+    let streamed = read(&daemon, Some("0"), 2).await?.into_iter().map(|(_, _, event)| event);
+    let all = posted.iter().map(verified).collect::<Result<Vec<_>>>()?.into_iter().chain(streamed);
+    let public = shown["id"].as_str().context("id")?;
+    for event in all {
+        ensure!(event["data"]["account"] == own, "{event}");
+        ensure!(event["data"].get("numeric_id").is_none(), "{event}");
+        ensure!(!event.to_string().contains(public), "{event}");
+    }
+    // The other client, whose subjects are public, hears those still.
+    let mut other = open(&daemon, "other", Some("0")).await?;
+    let mut text = String::new();
+    while !text.contains("account.disabled") {
+        let chunk = tokio::time::timeout(LIMIT, other.chunk()).await??.context("ended")?;
+        text.push_str(std::str::from_utf8(&chunk)?);
+    }
+    ensure!(text.contains(public) && !text.contains(own.as_str().context("sub")?), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_share_the_work_and_a_frozen_one_does_nothing_twice() -> Result<()> {
     use auth_tests::harness::postgres::PostgresServer;
     let server = PostgresServer::start()?;

@@ -1,11 +1,13 @@
 //! What the worker of the outbox needs of the provider: who listens for logout tokens, and the
-//! tokens themselves, made anew for each attempt.
+//! tokens themselves, made anew for each attempt; and what a client hears of an event.
 
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{Provider, ProviderError};
 use crate::handoff::client::Client;
 use crate::handoff::logout_token::LogoutTokenContent;
+use crate::handoff::outbox::{KnownAs, told};
 use crate::store::OutboxEventRecord;
 
 /// A client that is told of the end of its sessions.
@@ -40,6 +42,28 @@ impl Provider {
             }
         }
         Ok(targets)
+    }
+
+    /// What a client is told of an event, with the subject under which it knows the person. `None`
+    /// when the client is gone.
+    ///
+    /// # Errors
+    /// When the store fails, or the key of pairwise subjects cannot be opened.
+    pub async fn told(
+        &self,
+        client: &str,
+        event: &OutboxEventRecord,
+    ) -> Result<Option<Value>, ProviderError> {
+        let Some(client) = self.find_client(client).await? else { return Ok(None) };
+        let person = match event.account {
+            None => None,
+            Some(account) => {
+                let subject = self.subject(&client, account).await?;
+                let pairwise = client.sector().is_some();
+                Some(if pairwise { KnownAs::Pairwise(subject) } else { KnownAs::Public(subject) })
+            }
+        };
+        Ok(Some(told(event, person.as_ref())))
     }
 
     /// A logout token for the end of a client's session. `None` when the event tells of no

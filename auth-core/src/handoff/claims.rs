@@ -134,6 +134,13 @@ pub fn standard_claims(
     claims
 }
 
+/// Whether a client may be told of any claim that a connector mapped, so that they must be read.
+#[must_use]
+pub fn tells_connector_claims(client: &Client, scope: &Scope) -> bool {
+    (scope.contains(scope::PROFILE) || scope.contains(scope::GROUPS))
+        && client.told_claims().is_none_or(|told| told.iter().any(|name| !is_own_claim(name)))
+}
+
 /// The claims about groups that `scope` grants, without the groups that `client` is not told of,
 /// and the further ones; the picture only where `with_picture`.
 #[must_use]
@@ -302,6 +309,33 @@ pub(crate) mod tests {
         let claims = standard_claims(&account, &subject, &client, &scope);
         let claims = serde_json::to_value(claims).unwrap();
         assert_eq!(claims.as_object().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn claims_of_connectors_are_read_only_where_one_may_be_told() {
+        let client = |claims: Option<&[&str]>| {
+            let claims = claims.map(|all| all.iter().map(|name| (*name).to_owned()).collect());
+            confidential(ClientSettings { claims, ..settings("chat") })
+        };
+        for (scope, claims, read) in [
+            ("openid email", None, false),
+            ("openid profile", None, true),
+            ("openid groups", None, true),
+            ("openid profile groups", Some(&["name", "groups"][..]), false),
+            ("openid profile", Some(&["name", "department"][..]), true),
+            ("openid", Some(&["department"][..]), false),
+        ] {
+            let scope = Scope::parse(scope).unwrap();
+            assert_eq!(
+                tells_connector_claims(&client(claims), &scope),
+                read,
+                "{scope:?} {claims:?}"
+            );
+            // What is not read would not have been told.
+            let more = ClaimMap::from([("department".to_owned(), vec!["42".to_owned()])]);
+            let told = group_claims(&account(), &more, &client(claims), &scope, true).more;
+            assert!(read || told.is_empty(), "{told:?}");
+        }
     }
 
     #[test]

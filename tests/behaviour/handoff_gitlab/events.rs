@@ -295,6 +295,13 @@ async fn two_nodes_share_the_work_and_a_frozen_one_does_nothing_twice() -> Resul
     first.create_user(JANE, "jane@example.org", PASSWORD).await?;
     first.cli(&["user", "disable", JANE]).await?.success()?;
     receiver.wait("disabled", SECOND, |r| r.taken().len() == 1).await?;
+    // Frozen between the answer and its own note of it, a node would leave the delivery to the other,
+    // which makes it again: at least once is what is promised. Here it has noted it.
+    let began = std::time::Instant::now();
+    let load = async || second.cli(&["client", "deliveries", "--json"]).await?.success()?.json();
+    while load().await?.as_array().is_none_or(|all| !all.is_empty()) {
+        ensure!(began.elapsed() < LIMIT, "{}", load().await?);
+    }
     // The one that works is frozen; the other takes over, and the first goes on later.
     first.signal("STOP")?;
     second.cli(&["user", "enable", JANE]).await?.success()?;
@@ -306,8 +313,12 @@ async fn two_nodes_share_the_work_and_a_frozen_one_does_nothing_twice() -> Resul
     ensure!(types(&receiver.taken())? == words, "{:?}", receiver.taken());
     second.kill()?;
     first.cli(&["user", "enable", JANE]).await?.success()?;
-    receiver.wait("after a crash", LIMIT, |r| r.taken().len() >= 4).await?;
-    ensure!(types(&receiver.taken())?.last().is_some_and(|one| one == "account.enabled"));
+    // The killed one may have had no time to note its last delivery, which then comes again.
+    let back = |r: &Receiver| {
+        types(&r.taken()[3..])
+            .is_ok_and(|later| later.last().is_some_and(|one| one == "account.enabled"))
+    };
+    receiver.wait("after a crash", LIMIT, back).await?;
     Ok(())
 }
 

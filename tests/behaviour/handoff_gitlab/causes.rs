@@ -46,9 +46,13 @@ async fn every_cause_is_told_within_a_second() -> Result<()> {
     daemon.cli(&sync).await?.success()?;
     let party = site::relying_party(&daemon).await?;
     let enter = async |connector: &str, name: &str, password: &str| -> Result<(String, Value)> {
+        let browser = Browser::new()?;
+        let page =
+            site::attempt(&daemon, &browser, connector, name, password).await?.expect(303)?;
+        browser.follow(page, |_| false).await?.expect(200)?;
         let authorization = party.authorize(SCOPE);
-        let code =
-            party.sign_in(&Browser::new()?, &authorization, connector, name, password).await?;
+        let answer = browser.get(&authorization.url).await?.location()?;
+        let code = party.code(&authorization, &answer)?;
         let token = party.exchange(&authorization, &code).await?.access_token;
         let said = party.introspect(&token).await?;
         ensure!(said["active"] == true && said["sid"].is_string(), "{said}");

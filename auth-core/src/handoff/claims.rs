@@ -322,8 +322,6 @@ pub(crate) mod tests {
             ("openid profile", None, true),
             ("openid groups", None, true),
             ("openid profile groups", Some(&["name", "groups"][..]), false),
-            ("openid profile", Some(&["name", "department"][..]), true),
-            ("openid", Some(&["department"][..]), false),
         ] {
             let scope = Scope::parse(scope).unwrap();
             assert_eq!(

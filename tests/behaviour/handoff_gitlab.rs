@@ -3,6 +3,7 @@
 
 mod adoption;
 mod bulk;
+mod causes;
 mod events;
 mod protocol;
 mod push;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use auth_tests::harness::daemon::Daemon;
 use auth_tests::harness::http::{Browser, Page};
 use auth_tests::harness::oidc::{Authorization, RelyingParty};
+use auth_tests::harness::postgres::PostgresServer;
 use auth_tests::harness::slapd::Slapd;
 use reqwest::Url;
 
@@ -154,6 +155,43 @@ async fn parallel_refreshes_sign_nobody_out() -> Result<()> {
         let tokens = result??;
         ensure!(party.introspect(&tokens.access_token).await?["active"] == true);
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refreshes_on_two_nodes_at_once_sign_nobody_out() -> Result<()> {
+    let server = PostgresServer::start()?;
+    let database = server.url(&server.create_database()?);
+    let node = || site::daemon().set("storage.url", &*database);
+    let one = site::start(node()).await?;
+    let ring = one.folder().join("auth-daemon.keys").display().to_string();
+    let two = node().set("keys.ring_file", &*ring).start().await?;
+    let party = RelyingParty::discover(one.issuer(), CLIENT, Some(SECRET), REDIRECT).await?;
+    let (_, tokens) = site::sign_in(&party, &Browser::new()?).await?;
+    let mut token = site::refresh_token(&tokens)?.to_owned();
+    let [here, there] = [&one, &two].map(|node| Url::parse(&node.url("/oauth2/token")));
+    let (here, there) = (here?, there?);
+    for round in 0..5 {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
+        let (left, right) = tokio::try_join!(
+            party.authenticated(here.clone(), &form),
+            party.authenticated(there.clone(), &form)
+        )?;
+        let mut next = Vec::new();
+        for answer in [left, right] {
+            let answer = answer.expect(200)?.json()?;
+            let access = answer["access_token"].as_str().context("access_token")?;
+            for node in [&one, &two] {
+                let url = Url::parse(&node.url("/oauth2/introspect"))?;
+                let said = party.authenticated(url, &[("token", access)]).await?.json()?;
+                ensure!(said["active"] == true, "round {round}: {said}");
+            }
+            next.push(answer["refresh_token"].as_str().context("refresh_token")?.to_owned());
+        }
+        ensure!(next[0] != next[1], "siblings are two tokens");
+        token = next.swap_remove(round % 2);
+    }
+    ensure!(site::events(&one, "token.refresh_reused").await?.is_empty());
     Ok(())
 }
 

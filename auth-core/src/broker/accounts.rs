@@ -1,5 +1,6 @@
 //! What an administrator does with accounts. Every change leaves an audit event.
 
+use super::sessions::RevokeTarget;
 use super::{Broker, BrokerError};
 use crate::account::{InvalidName, ROLES, email_key, normalise, validate_username};
 use crate::audit::{AuditRecord, Origin};
@@ -351,6 +352,10 @@ impl Broker {
         let id = account.id.to_string();
         self.store.clear_attempts(&[throttle::factor(&id), throttle::factor_total(&id)]).await?;
         self.tell(&account, event).await;
+        // Whoever holds a lost or stolen factor may have come in with it. After the removal, so that
+        // nobody comes in by it meanwhile; where this fails, the reset is simply done again.
+        let target = RevokeTarget::Account(Box::new(account));
+        self.revoke_sessions(target, "factors_reset", origin).await?;
         Ok(removed)
     }
 }

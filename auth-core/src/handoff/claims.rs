@@ -34,17 +34,24 @@ pub struct GroupClaims {
 }
 
 /// Claims that the broker makes itself, or that others must not write (RFC 7519 section 4.1,
-/// OpenID Connect Core 1.0 sections 2 and 5.1): a connector's are left out.
+/// OpenID Connect Core 1.0 sections 2 and 5.1, Back-Channel Logout 1.0 section 2.4, RFC 7800, RFC
+/// 8693): the configuration refuses them, and a connector's are left out.
 const OWN: &[&str] = &[
+    "_claim_names",
+    "_claim_sources",
     "acr",
+    "act",
     "amr",
     "at_hash",
     "aud",
     "auth_time",
     "azp",
     "c_hash",
+    "client_id",
+    "cnf",
     "email",
     "email_verified",
+    "events",
     "exp",
     "family_name",
     "given_name",
@@ -53,14 +60,18 @@ const OWN: &[&str] = &[
     "iss",
     "jti",
     "locale",
+    "may_act",
     "name",
     "nbf",
     "nickname",
     "nonce",
     "preferred_username",
     "roles",
+    "s_hash",
+    "scope",
     "sid",
     "sub",
+    "sub_jwk",
     "updated_at",
 ];
 /// What groups bring; told with the scope of groups, and always as lists.
@@ -121,6 +132,13 @@ pub fn standard_claims(
         claims = claims.set_email(Some(EndUserEmail::new(email))).set_email_verified(verified);
     }
     claims
+}
+
+/// Whether a client may be told of any claim that a connector mapped, so that they must be read.
+#[must_use]
+pub fn tells_connector_claims(client: &Client, scope: &Scope) -> bool {
+    (scope.contains(scope::PROFILE) || scope.contains(scope::GROUPS))
+        && client.told_claims().is_none_or(|told| told.iter().any(|name| !is_own_claim(name)))
 }
 
 /// The claims about groups that `scope` grants, without the groups that `client` is not told of,
@@ -291,6 +309,46 @@ pub(crate) mod tests {
         let claims = standard_claims(&account, &subject, &client, &scope);
         let claims = serde_json::to_value(claims).unwrap();
         assert_eq!(claims.as_object().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn claims_of_connectors_are_read_only_where_one_may_be_told() {
+        let client = |claims: Option<&[&str]>| {
+            let claims = claims.map(|all| all.iter().map(|name| (*name).to_owned()).collect());
+            confidential(ClientSettings { claims, ..settings("chat") })
+        };
+        for (scope, claims, read) in [
+            ("openid email", None, false),
+            ("openid profile", None, true),
+            ("openid groups", None, true),
+            ("openid profile groups", Some(&["name", "groups"][..]), false),
+        ] {
+            let scope = Scope::parse(scope).unwrap();
+            assert_eq!(
+                tells_connector_claims(&client(claims), &scope),
+                read,
+                "{scope:?} {claims:?}"
+            );
+            // What is not read would not have been told.
+            let more = ClaimMap::from([("department".to_owned(), vec!["42".to_owned()])]);
+            let told = group_claims(&account(), &more, &client(claims), &scope, true).more;
+            assert!(read || told.is_empty(), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn no_connector_writes_a_claim_of_the_broker() {
+        let (account, client) = (account(), confidential(settings("chat")));
+        let more = OWN.iter().map(|name| ((*name).to_owned(), vec!["mallory".to_owned()]));
+        let scope = Scope::parse("openid profile email groups").unwrap();
+        let claims = group_claims(&account, &more.collect(), &client, &scope, true);
+        assert_eq!(claims.more, BTreeMap::new());
+        // Whatever the broker itself says of a person is on the list.
+        let (subject, none) = (subject::public(account.id), ClaimMap::new());
+        let own = userinfo(&account, &subject, &none, &client, &scope);
+        for name in serde_json::to_value(own).unwrap().as_object().unwrap().keys() {
+            assert!(is_own_claim(name), "{name}");
+        }
     }
 
     #[test]

@@ -217,6 +217,11 @@ impl Client {
         self.settings.claims.as_ref().is_none_or(|told| told.iter().any(|one| one == claim))
     }
 
+    /// The only claims that it is told; `None` for all.
+    pub(super) fn told_claims(&self) -> Option<&[String]> {
+        self.settings.claims.as_deref()
+    }
+
     /// Whom its subject identifiers are made for; `None` for everybody.
     #[must_use]
     pub fn sector(&self) -> Option<String> {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use openidconnect::SubjectIdentifier;
 use serde_json::{Value, json};
 
-use super::subject;
 use crate::clock::Timestamp;
 use crate::store::{AccountRecord, NewDelivery, OutboxEventKind, OutboxEventRecord};
 
@@ -138,16 +137,24 @@ fn order_of(event: &OutboxEventRecord) -> String {
     event.account.map_or_else(|| "*".to_owned(), |account| account.to_string())
 }
 
-/// What a client is told. `pairwise` is the subject under which it alone knows the account; then
-/// the number, which others know too, is left out.
+/// How a client knows the person of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownAs {
+    /// As every client with public subjects does: beside the subject it hears the numeric id.
+    Public(SubjectIdentifier),
+    /// By a subject of its sector alone. The numeric id is one for all clients, and would tell two
+    /// of them that they speak of one person (OpenID Connect Core 1.0 section 8.1).
+    Pairwise(SubjectIdentifier),
+}
+
+/// What a client is told of an event; `person` is whom it is about, `None` for everybody.
 #[must_use]
-pub fn told(event: &OutboxEventRecord, pairwise: Option<&SubjectIdentifier>) -> Value {
+pub fn told(event: &OutboxEventRecord, person: Option<&KnownAs>) -> Value {
     let mut about = serde_json::Map::new();
-    if let Some(account) = event.account {
-        let subject = pairwise.cloned().unwrap_or_else(|| subject::public(account));
+    if let Some(KnownAs::Public(subject) | KnownAs::Pairwise(subject)) = person {
         about.insert("account".to_owned(), json!(subject));
     }
-    if let Some(numeric_id) = event.numeric_id.filter(|_| pairwise.is_none()) {
+    if let (Some(KnownAs::Public(_)), Some(numeric_id)) = (person, event.numeric_id) {
         about.insert("numeric_id".to_owned(), json!(numeric_id));
     }
     if let Some(session) = event.session {
@@ -207,6 +214,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::handoff::subject;
     use crate::store::{AccountId, SessionId};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_764_000_000);
@@ -255,17 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pairwise_client_hears_its_own_subject_only() {
-        let subject = SubjectIdentifier::new("for-chat-alone".to_owned());
-        let value = told(&event(OutboxEventKind::AccountDisabled, None), Some(&subject));
-        assert_eq!(value["data"]["account"], "for-chat-alone");
-        assert!(value["data"].get("numeric_id").is_none(), "{value}");
-        assert!(!value.to_string().contains(&Uuid::from_u128(42).to_string()), "{value}");
-    }
-
-    #[test]
     fn what_is_told_names_no_more_than_ids() {
-        let value = told(&event(OutboxEventKind::SessionRevoked, Some("chat")), None);
+        let person = KnownAs::Public(subject::public(AccountId(Uuid::from_u128(42))));
+        let value = told(&event(OutboxEventKind::SessionRevoked, Some("chat")), Some(&person));
         assert_eq!(
             value,
             json!({
@@ -282,6 +282,16 @@ mod tests {
         let mut all = event(OutboxEventKind::SessionsRevoked, None);
         (all.account, all.numeric_id) = (None, None);
         assert_eq!(told(&all, None)["data"], json!({ "everybody": true, "reason": "logout" }));
+    }
+
+    #[test]
+    fn a_pairwise_client_hears_nothing_that_another_client_hears_too() {
+        let own = KnownAs::Pairwise(SubjectIdentifier::new("of this sector".to_owned()));
+        let event = event(OutboxEventKind::AccountDisabled, None);
+        assert_eq!(
+            told(&event, Some(&own))["data"],
+            json!({ "account": "of this sector", "reason": "logout" })
+        );
     }
 
     #[test]

@@ -301,7 +301,8 @@ impl Worker {
             Channel::Webhook => {
                 let target = self.targets.webhooks.get(&destination.client).ok_or_else(gone)?;
                 let body = self.provider.told(&destination.client, &event).await;
-                let body = body.map_err(|error| Failure::temporary(error.to_string()))?.to_string();
+                let body = body.map_err(|error| Failure::temporary(error.to_string()))?;
+                let body = body.ok_or_else(gone)?.to_string();
                 post_webhook(&self.targets, target, &event, body, self.clock.now()).await
             }
             Channel::Notice => {

@@ -118,12 +118,9 @@ impl Reader {
                 if self.destination.wants(&event) {
                     let id = self.position.to_string();
                     let told = self.app.provider.told(&self.destination.client, &event).await;
-                    let Ok(data) = told.map_err(|error| error::of_provider(&error)) else {
-                        // It comes back with the last id that it saw.
-                        return None;
-                    };
-                    let kind = event.kind.as_str();
-                    return Some(Event::default().event(kind).id(id).data(data.to_string()));
+                    // A gone client, or an event that cannot be told: the client comes back to it.
+                    let data = told.map_err(|error| error::of_provider(&error)).ok()??.to_string();
+                    return Some(Event::default().event(event.kind.as_str()).id(id).data(data));
                 }
                 continue;
             }

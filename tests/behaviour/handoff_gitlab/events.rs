@@ -237,6 +237,39 @@ async fn the_stream_tells_at_once_and_resumes() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_subjects_of_its_own_hears_those() -> Result<()> {
+    let receiver = Receiver::start().await?;
+    let daemon = start(&format!("subject_type = \"pairwise\"\n{}", hook(&receiver))).await?;
+    let party = site::relying_party(&daemon).await?;
+    let (_, tokens) = site::sign_in(&party, &Browser::new()?).await?;
+    let own = party.introspect(&tokens.access_token).await?["sub"].clone();
+    let shown = daemon.cli(&["user", "show", JANE, "--json"]).await?.success()?.json()?;
+    ensure!(own.is_string() && own != shown["id"], "{own}");
+    daemon.cli(&["user", "disable", JANE]).await?.success()?;
+    receiver.wait("both", SECOND, |r| r.taken().len() == 2).await?;
+    let posted = receiver.taken();
+    ensure!(types(&posted)? == ["account.disabled", "session.revoked"]);
+    let streamed = read(&daemon, Some("0"), 2).await?.into_iter().map(|(_, _, event)| event);
+    let told = posted.iter().map(|one| one.verified(HOOK_SECRET)).collect::<Result<Vec<_>>>()?;
+    let all = told.into_iter().chain(streamed);
+    let public = shown["id"].as_str().context("id")?;
+    for event in all {
+        ensure!(event["data"]["account"] == own, "{event}");
+        ensure!(event["data"].get("numeric_id").is_none(), "{event}");
+        ensure!(!event.to_string().contains(public), "{event}");
+    }
+    // The other client, whose subjects are public, hears those still.
+    let mut other = open(&daemon, "other", Some("0")).await?;
+    let mut text = String::new();
+    while !text.contains("account.disabled") {
+        let chunk = tokio::time::timeout(LIMIT, other.chunk()).await??.context("ended")?;
+        text.push_str(std::str::from_utf8(&chunk)?);
+    }
+    ensure!(text.contains(public) && !text.contains(own.as_str().context("sub")?), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_share_the_work_and_a_frozen_one_does_nothing_twice() -> Result<()> {
     use auth_tests::harness::postgres::PostgresServer;
     let server = PostgresServer::start()?;
@@ -248,6 +281,13 @@ async fn two_nodes_share_the_work_and_a_frozen_one_does_nothing_twice() -> Resul
     first.create_user(JANE, "jane@example.org", PASSWORD).await?;
     first.cli(&["user", "disable", JANE]).await?.success()?;
     receiver.wait("disabled", SECOND, |r| r.taken().len() == 1).await?;
+    // Frozen between the answer and its own note of it, a node would leave the delivery to the other,
+    // which makes it again: at least once is what is promised. Here it has noted it.
+    let began = std::time::Instant::now();
+    let load = async || second.cli(&["client", "deliveries", "--json"]).await?.success()?.json();
+    while load().await?.as_array().is_none_or(|all| !all.is_empty()) {
+        ensure!(began.elapsed() < LIMIT, "{}", load().await?);
+    }
     // The one that works is frozen; the other takes over, and the first goes on later.
     first.signal("STOP")?;
     second.cli(&["user", "enable", JANE]).await?.success()?;
@@ -259,8 +299,12 @@ async fn two_nodes_share_the_work_and_a_frozen_one_does_nothing_twice() -> Resul
     ensure!(types(&receiver.taken())? == words, "{:?}", receiver.taken());
     second.kill()?;
     first.cli(&["user", "enable", JANE]).await?.success()?;
-    receiver.wait("after a crash", LIMIT, |r| r.taken().len() >= 4).await?;
-    ensure!(types(&receiver.taken())?.last().is_some_and(|one| one == "account.enabled"));
+    // The killed one may have had no time to note its last delivery, which then comes again.
+    let back = |r: &Receiver| {
+        types(&r.taken()[3..])
+            .is_ok_and(|later| later.last().is_some_and(|one| one == "account.enabled"))
+    };
+    receiver.wait("after a crash", LIMIT, back).await?;
     Ok(())
 }
 

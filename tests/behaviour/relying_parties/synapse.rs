@@ -1,5 +1,6 @@
 //! The Matrix homeserver Synapse (PyPI) with `oidc_providers`, as docs/synapse.md sets it up: a
-//! browser signs in through a directory and a second factor and ends with a Matrix access token.
+//! browser signs in through a directory and a second factor and ends with a Matrix access token;
+//! a sign-out at the daemon ends that token by a back-channel logout.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,6 +23,8 @@ use crate::site::SECRET;
 
 /// Not the daemon's: cookies go by host and not by port.
 const HOST: &str = "127.0.0.2";
+/// The daemon tells within one second; the homeserver ends its devices in its own time.
+const LIMIT: Duration = Duration::from_secs(5);
 
 struct Homeserver {
     _process: Process,
@@ -65,6 +68,11 @@ impl Homeserver {
 
     fn url(&self, path: &str) -> String {
         format!("http://{HOST}:{}{path}", self.port)
+    }
+
+    /// Whose an access token is.
+    async fn whoami(&self, token: &str) -> Result<Page> {
+        self.ask(Method::GET, "/_matrix/client/v3/account/whoami", Some(token), None).await
     }
 
     async fn ask(
@@ -116,6 +124,7 @@ oidc_providers:
     client_id: synapse
     client_secret: "{SECRET}"
     scopes: [openid, profile, email]
+    backchannel_logout_enabled: true
     user_mapping_provider:
       config:
         subject_template: "{{{{ user.sub }}}}"
@@ -138,7 +147,7 @@ fn code(secret: &str) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_ends_with_a_matrix_access_token() -> Result<()> {
+async fn a_browser_ends_with_a_matrix_access_token_until_it_signs_out() -> Result<()> {
     let Some(python) = packages::synapse()? else { return Ok(()) };
     let port = port::free()?;
     let slapd = Slapd::start()?;
@@ -146,7 +155,11 @@ async fn a_browser_ends_with_a_matrix_access_token() -> Result<()> {
     let daemon = Daemon::builder()
         .set("mfa.policy", "required")
         .directory("corp", &slapd)
-        .client("synapse", SECRET, &[&callback])
+        .toml(&format!(
+            "[[client]]\nid = \"synapse\"\nkind = \"oidc\"\nsecret = \"{SECRET}\"\n\
+             redirect_uris = [\"{callback}\"]\nbackchannel_logout_uri = \
+             \"http://{HOST}:{port}/_synapse/client/oidc/backchannel_logout\"\n"
+        ))
         .start()
         .await?;
     let client = Site::start().await?;
@@ -165,14 +178,7 @@ async fn a_browser_ends_with_a_matrix_access_token() -> Result<()> {
     chromium.wait_for_css("form[action=\"/login/enrol\"] button").await?.click().await?;
     chromium.wait_for_css(".recovery-code").await?;
     chromium.wait_for_css("a.button").await?.click().await?;
-    let answer = chromium
-        .wait_for_url(|url| url.query_pairs().any(|(name, _)| name == "loginToken"))
-        .await?;
-    ensure!(answer.as_str().starts_with(&client), "{answer}");
-    let token = answer.query_pairs().find(|(name, _)| name == "loginToken");
-    let token = token.context("loginToken")?.1.into_owned();
-
-    let body = json!({ "type": "m.login.token", "token": token });
+    let body = login_token(&chromium, &client).await?;
     let signed_in = homeserver
         .ask(Method::POST, "/_matrix/client/v3/login", None, Some(body.clone()))
         .await?
@@ -180,12 +186,45 @@ async fn a_browser_ends_with_a_matrix_access_token() -> Result<()> {
         .json()?;
     ensure!(signed_in["user_id"] == "@alice:chat.test", "{signed_in}");
     let access = signed_in["access_token"].as_str().context("access_token")?;
-    let who = homeserver.ask(Method::GET, "/_matrix/client/v3/account/whoami", Some(access), None);
-    ensure!(who.await?.expect(200)?.json()?["user_id"] == "@alice:chat.test");
+    ensure!(homeserver.whoami(access).await?.expect(200)?.json()?["user_id"] == "@alice:chat.test");
     let name = "/_matrix/client/v3/profile/@alice:chat.test/displayname";
     let name = homeserver.ask(Method::GET, name, Some(access), None).await?.expect(200)?.json()?;
     ensure!(name["displayname"].as_str().is_some_and(|name| name.contains("Alice")), "{name}");
     let again = homeserver.ask(Method::POST, "/_matrix/client/v3/login", None, Some(body)).await?;
     ensure!(again.status == 403, "{}", again.describe());
+
+    // A second Matrix client of the same browser, which is signed in already.
+    chromium.client.goto(&begin).await?;
+    let body = login_token(&chromium, &client).await?;
+    let path = "/_matrix/client/v3/login";
+    let second = homeserver.ask(Method::POST, path, None, Some(body)).await?.expect(200)?.json()?;
+    let second = second["access_token"].as_str().context("access_token")?;
+    ensure!(second != access, "a device of its own");
+    for token in [access, second] {
+        ensure!(homeserver.whoami(token).await?.status == 200, "both are in");
+    }
+    chromium.client.goto(daemon.url("/logout").as_str()).await?;
+    chromium.wait_for_css("form[action=\"/logout\"] button").await?.click().await?;
+    let began = Instant::now();
+    for token in [access, second] {
+        let mut answer = homeserver.whoami(token).await?;
+        while answer.status == 200 && began.elapsed() < LIMIT {
+            answer = homeserver.whoami(token).await?;
+        }
+        let answer = answer.expect(401)?.json()?;
+        ensure!(answer["errcode"] == "M_UNKNOWN_TOKEN", "{answer}");
+    }
+    println!("both Matrix tokens ended {:?} after the sign-out", began.elapsed());
     Ok(())
+}
+
+/// What the homeserver sent the browser back with, as the body of a login.
+async fn login_token(chromium: &Chromium, client: &str) -> Result<serde_json::Value> {
+    let answer = chromium
+        .wait_for_url(|url| url.query_pairs().any(|(name, _)| name == "loginToken"))
+        .await?;
+    ensure!(answer.as_str().starts_with(client), "{answer}");
+    let token = answer.query_pairs().find(|(name, _)| name == "loginToken");
+    let token = token.context("loginToken")?.1.into_owned();
+    Ok(json!({ "type": "m.login.token", "token": token }))
 }

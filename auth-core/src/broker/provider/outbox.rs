@@ -1,5 +1,5 @@
 //! What the worker of the outbox needs of the provider: who listens for logout tokens, and the
-//! tokens themselves, made anew for each attempt.
+//! tokens themselves, made anew for each attempt; and what a client hears of an event.
 
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{Provider, ProviderError};
 use crate::handoff::client::Client;
 use crate::handoff::logout_token::LogoutTokenContent;
-use crate::handoff::outbox;
+use crate::handoff::outbox::{KnownAs, told};
 use crate::store::OutboxEventRecord;
 
 /// A client that is told of the end of its sessions.
@@ -44,22 +44,26 @@ impl Provider {
         Ok(targets)
     }
 
-    /// What `client` is told of an event, by webhook or stream: people by the subject under which
-    /// it knows them.
+    /// What a client is told of an event, with the subject under which it knows the person. `None`
+    /// when the client is gone.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, or the key of pairwise subjects cannot be opened.
     pub async fn told(
         &self,
         client: &str,
         event: &OutboxEventRecord,
-    ) -> Result<Value, ProviderError> {
-        let known = self.find_client(client).await?.filter(|known| known.sector().is_some());
-        let subject = match (known, event.account) {
-            (Some(known), Some(account)) => Some(self.subject(&known, account).await?),
-            _ => None,
+    ) -> Result<Option<Value>, ProviderError> {
+        let Some(client) = self.find_client(client).await? else { return Ok(None) };
+        let person = match event.account {
+            None => None,
+            Some(account) => {
+                let subject = self.subject(&client, account).await?;
+                let pairwise = client.sector().is_some();
+                Some(if pairwise { KnownAs::Pairwise(subject) } else { KnownAs::Public(subject) })
+            }
         };
-        Ok(outbox::told(event, subject.as_ref()))
+        Ok(Some(told(event, person.as_ref())))
     }
 
     /// A logout token for the end of a client's session. `None` when the event tells of no

@@ -106,7 +106,7 @@ impl Provider {
         }
         let subject = self.subject(answer.client, answer.account.id).await?;
         let key = self.signer(answer.client.id_token_algorithm(), now).await?;
-        let more = self.store.claims(answer.account.id).await?;
+        let more = self.connector_claims(answer.account.id, answer.client, answer.scope).await?;
         let content = IdTokenContent {
             issuer: &self.issuer,
             client: answer.client,

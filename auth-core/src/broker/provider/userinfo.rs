@@ -2,10 +2,12 @@
 
 use super::{Provider, ProviderError};
 use crate::handoff::claims::{self, UserInfo};
+use crate::handoff::client::Client;
 use crate::handoff::introspection::is_active;
 use crate::handoff::oauth_error::OAuthError;
 use crate::handoff::scope::{self, Scope};
 use crate::secret::Token;
+use crate::store::{AccountId, ClaimMap};
 
 impl Provider {
     /// What the bearer of an access token may know of its person.
@@ -27,8 +29,21 @@ impl Provider {
         if !scope.contains(scope::OPENID) {
             return Err(OAuthError::insufficient_scope("the scope openid was not granted"));
         }
-        let more = self.store.claims(status.account.id).await.map_err(ProviderError::from)?;
+        let more = self.connector_claims(status.account.id, &client, &scope).await?;
         let subject = self.subject(&client, status.account.id).await?;
         Ok(claims::userinfo(&status.account, &subject, &more, &client, &scope))
+    }
+
+    /// The connector's further claims about a person; not read where nothing of them is told.
+    pub(super) async fn connector_claims(
+        &self,
+        account: AccountId,
+        client: &Client,
+        scope: &Scope,
+    ) -> Result<ClaimMap, ProviderError> {
+        if claims::tells_connector_claims(client, scope) {
+            return Ok(self.store.claims(account).await?);
+        }
+        Ok(ClaimMap::new())
     }
 }

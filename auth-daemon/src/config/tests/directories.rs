@@ -124,6 +124,11 @@ fn search() {
         "[directory.attributes.claims]\nsub = \"uid\"",
         &["attributes.claims.sub (corp): is a claim"],
     );
+    // One list with what the rules of clients may not set, and with what is left out when told.
+    check_key(
+        "[directory.attributes.claims]\nemail = \"mail\"",
+        &["attributes.claims.email (corp): is a claim"],
+    );
     check_key("[directory.attributes.claims]\ndepartment = \"departmentNumber\"", &[]);
     check_key("[directory.groups]\nfilter = \"x\"", &["groups.filter (corp): is no filter"]);
     check(

@@ -2,29 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use auth_core::handoff::claims::is_own_claim;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::search::attribute;
 use crate::config::finding::{KeyPath, Problems};
-
-/// Claims that are always made by the broker itself.
-pub(in crate::config) const OWN_CLAIMS: [&str; 14] = [
-    "acr",
-    "amr",
-    "aud",
-    "auth_time",
-    "azp",
-    "exp",
-    "groups",
-    "iat",
-    "iss",
-    "jti",
-    "nonce",
-    "roles",
-    "sid",
-    "sub",
-];
 
 /// Which attribute of an entry becomes what. What is not set comes from the preset.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -80,6 +63,15 @@ pub(crate) struct AttributeMap {
     pub(crate) claims: BTreeMap<String, String>,
 }
 
+/// Refuses a further claim that the broker makes itself: it would not be told.
+pub(in crate::config) fn not_own(at: &KeyPath, claim: &str, problems: &mut Problems) {
+    if is_own_claim(claim) {
+        let repair =
+            "rename it; what the person is called, mail, locale and groups have their own keys";
+        problems.error(at, "is a claim that the broker makes itself", repair);
+    }
+}
+
 impl RawAttributes {
     pub(super) fn resolve(self, at: &KeyPath, problems: &mut Problems) -> AttributeMap {
         let named = [
@@ -101,9 +93,7 @@ impl RawAttributes {
         for (claim, name) in &self.claims {
             let at = at.key("claims").key(claim);
             attribute(&at, name, problems);
-            if OWN_CLAIMS.contains(&claim.as_str()) {
-                problems.error(&at, "is a claim that the broker makes itself", "rename it");
-            }
+            not_own(&at, claim, problems);
         }
         AttributeMap {
             id: self.id,

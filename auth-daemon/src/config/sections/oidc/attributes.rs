@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::finding::{KeyPath, Problems};
+use crate::config::sections::directory::attributes::not_own;
 
 /// Which claim becomes what. What is not set comes from the preset. A path into objects is written
 /// with dots: `realm_access.roles`.
@@ -69,7 +70,9 @@ impl RawClaimNames {
             }
         }
         for (kept_as, name) in &self.claims {
-            claim(&at.key("claims").key(kept_as), name, problems);
+            let at = at.key("claims").key(kept_as);
+            claim(&at, name, problems);
+            not_own(&at, kept_as, problems);
         }
         ClaimNames {
             username: self.username,

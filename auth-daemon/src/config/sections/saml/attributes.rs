@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::finding::{KeyPath, Problems};
-use crate::config::sections::directory::attributes::OWN_CLAIMS;
+use crate::config::sections::directory::attributes::not_own;
 
 /// Which attribute becomes what: its `Name` or `FriendlyName`, exactly as the identity provider
 /// sends it; `@name_id` stands for the NameID. What is not set comes from the preset.
@@ -88,9 +88,7 @@ impl RawSamlAttributes {
         for (claim, name) in &self.claims {
             let at = at.key("claims").key(claim);
             attribute(&at, name, problems);
-            if OWN_CLAIMS.contains(&claim.as_str()) {
-                problems.error(&at, "is a claim that the broker makes itself", "rename it");
-            }
+            not_own(&at, claim, problems);
         }
         SamlAttributes {
             id: self.id,

@@ -176,6 +176,8 @@ impl Keycloak {
             set("saml.encryption.digestMethod", "http://www.w3.org/2001/04/xmlenc#sha256");
         }
         client.insert("protocolMappers".to_owned(), mappers());
+        // By itself, not through a browser: an administrator's sign-out has none.
+        client.insert("frontchannelLogout".to_owned(), json!(false));
         // Its own scope would add a further attribute, Role.
         client.insert("defaultClientScopes".to_owned(), json!([]));
         self.make_client(&Value::Object(client)).await

@@ -7,5 +7,6 @@ mod given;
 mod idp_initiated;
 mod logout;
 mod metadata;
+mod moved;
 mod real_browser;
 mod sign_in;

@@ -64,9 +64,9 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
         ["bench"] => bench(&[]),
         ["bench", name] if !name.starts_with('-') => bench(&[name]),
         ["bench", "sync", people] if !people.starts_with('-') => bench(&["sync", people]),
-        ["fuzz"] => fuzz::run(60),
+        ["fuzz"] => fuzz::run(60).map(drop),
         ["fuzz", seconds] if !seconds.starts_with('-') => match seconds.parse() {
-            Ok(seconds) => fuzz::run(seconds),
+            Ok(seconds) => fuzz::run(seconds).map(drop),
             Err(_) => Err(Failure { code: 64, message: format!("{seconds} is no number") }),
         },
         ["fixtures"] => steps::fixtures(),

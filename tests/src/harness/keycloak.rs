@@ -46,7 +46,6 @@ static RUNNING: Mutex<Weak<Keycloak>> = Mutex::const_new(Weak::new());
 pub struct Keycloak {
     process: Process,
     port: u16,
-    client: reqwest::Client,
 }
 
 /// What a SAML client gets beyond what its metadata says.
@@ -109,7 +108,7 @@ impl Keycloak {
         command.env("KC_BOOTSTRAP_ADMIN_PASSWORD", ADMIN[1]);
         command.env("JAVA_OPTS_KC_HEAP", "-Xms64m -Xmx512m");
         let process = Process::start("keycloak", command)?;
-        let mut server = Self { process, port, client: client_builder().build()? };
+        let mut server = Self { process, port };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -131,7 +130,7 @@ impl Keycloak {
     /// # Errors
     /// It gives none.
     pub async fn metadata(&self) -> Result<String> {
-        let answer = self.client.get(self.metadata_url()).send().await?;
+        let answer = client()?.get(self.metadata_url()).send().await?;
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "{status}: {text}");
         Ok(text)
@@ -260,9 +259,9 @@ impl Keycloak {
             ("password", password),
         ];
         let answer: Value =
-            serde_json::from_str(&accepted(self.client.post(url).form(&form)).await?)?;
+            serde_json::from_str(&accepted(client()?.post(url).form(&form)).await?)?;
         let token = answer["access_token"].as_str().context("access_token")?;
-        let request = self.client.request(method, format!("{}{path}", self.base()));
+        let request = client()?.request(method, format!("{}{path}", self.base()));
         Ok(request.bearer_auth(token))
     }
 
@@ -314,6 +313,12 @@ pub fn form_with(page: &Page, field: &str) -> Result<Form> {
         }
     }
     bail!("no form with a field {field}: {}", page.describe())
+}
+
+/// A client for one request: its connections live as long as the test that made them, and the server
+/// is shared by tests.
+fn client() -> Result<reqwest::Client> {
+    Ok(client_builder().build()?)
 }
 
 async fn accepted(request: reqwest::RequestBuilder) -> Result<String> {

@@ -9,4 +9,5 @@ mod logout;
 mod metadata;
 mod moved;
 mod real_browser;
+mod relay_state;
 mod sign_in;

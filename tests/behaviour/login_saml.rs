@@ -7,5 +7,7 @@ mod given;
 mod idp_initiated;
 mod logout;
 mod metadata;
+mod moved;
 mod real_browser;
+mod relay_state;
 mod sign_in;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
+use auth_core::connector::saml::Preset;
 use auth_tests::harness::daemon::Builder;
 use auth_tests::harness::http::Browser;
 use auth_tests::harness::workspace;
@@ -95,6 +96,52 @@ async fn setup_prints_the_values_of_the_vendor() -> Result<()> {
     ensure!(value("Name ID format").as_deref() == Some("\"Unspecified\""), "{values}");
     let certificate = value("Certificate (assertion encryption, request signature)");
     ensure!(certificate.is_some_and(|it| it.contains("BEGIN CERTIFICATE")), "{values}");
+    Ok(())
+}
+
+/// Whoever follows a page pastes what the command would print.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_vendor_has_a_page_with_the_values_that_setup_prints() -> Result<()> {
+    let readme = std::fs::read_to_string(workspace().join("README.md"))?;
+    let overview = std::fs::read_to_string(workspace().join("docs/saml.md"))?;
+    let presets = Preset::ALL.map(Preset::as_str);
+    for vendor in presets {
+        let connection = format!(
+            "[[saml]]\nid = \"{vendor}\"\npreset = \"{vendor}\"\nsp_key_files = [{:?}]",
+            path("keys/sp.pem")
+        );
+        let builder = site::daemon().set("public_url", "https://sso.example.com");
+        let setup = ["saml", "setup", "--connection", vendor, "--json"];
+        let printed = builder.toml(&connection).run(&setup).await?.success()?.json()?;
+        let printed: Vec<(&str, &str)> = printed["values"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|it| Some((it["field"].as_str()?, it["value"].as_str()?)))
+            .collect();
+        let page = std::fs::read_to_string(workspace().join(format!("docs/saml/{vendor}.md")))?;
+        let (_, table) = page.split_once("| --- | --- |\n").context(vendor)?;
+        let (table, _) = table.split_once("\n\n").context(vendor)?;
+        let listed: Vec<(&str, &str)> = table
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+            .collect();
+        ensure!(listed.len() == table.lines().count(), "{vendor}: {table}");
+        ensure!(listed.len() == printed.len(), "{vendor}: {listed:?}, printed are {printed:?}");
+        for ((field, value), printed) in listed.into_iter().zip(printed) {
+            // A certificate is everybody's own.
+            let wanted = match printed.1.contains("BEGIN CERTIFICATE") {
+                true => "as `saml setup` prints it".to_owned(),
+                false => format!("`{}`", printed.1),
+            };
+            ensure!((field, value) == (printed.0, wanted.as_str()), "{vendor}: {field} | {value}");
+        }
+        ensure!(page.contains(&format!("preset = \"{vendor}\"")), "{vendor}: no configuration");
+        ensure!(overview.contains(&format!("](saml/{vendor}.md)")), "{vendor}: not in saml.md");
+        ensure!(readme.contains(&format!("](docs/saml/{vendor}.md)")), "{vendor}: not in README");
+    }
+    let pages = std::fs::read_dir(workspace().join("docs/saml"))?.count();
+    ensure!(pages == presets.len(), "{pages} pages");
     Ok(())
 }
 

@@ -45,10 +45,20 @@ const fn seeds(folder: &'static str, start: &'static str, end: &'static str) -> 
     Seeds { folder, start, end }
 }
 
+/// What leads the mutations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Led {
+    /// What the last ones reached: cargo-fuzz.
+    ByCoverage,
+    /// Chance.
+    ByChance,
+}
+
 /// Runs every target for `seconds`.
-pub(crate) fn run(seconds: u32) -> Result<(), Failure> {
+pub(crate) fn run(seconds: u32) -> Result<Led, Failure> {
     if can_be_led_by_coverage() {
-        return TARGETS.iter().try_for_each(|target| by_coverage(target, seconds));
+        TARGETS.iter().try_for_each(|target| by_coverage(target, seconds))?;
+        return Ok(Led::ByCoverage);
     }
     println!("no nightly compiler with cargo-fuzz: a plain loop of mutations instead");
     build_programs(crate::steps::Profile::Debug)?;
@@ -59,7 +69,7 @@ pub(crate) fn run(seconds: u32) -> Result<(), Failure> {
         command.args(["mutate", target, &seconds.to_string(), &seed.to_string()]);
         finish(&format!("mutations of {target}, seed {seed}"), command.current_dir(workspace()))?;
     }
-    Ok(())
+    Ok(Led::ByChance)
 }
 
 fn can_be_led_by_coverage() -> bool {

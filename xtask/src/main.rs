@@ -2,7 +2,9 @@
 //!
 //! Depends on nothing, so that it compiles in seconds and can install what everything else needs.
 
+mod audit;
 mod fuzz;
+mod group;
 mod packages;
 mod steps;
 
@@ -18,6 +20,11 @@ Usage: cargo xtask COMMAND
                    Ctrl-C stops it all. --once exits after the check: 0 it worked, 1 it did not
   test [FILTER]    installs what is missing, then format, lints, documentation and all tests;
                    FILTER narrows the tests to those whose name contains it
+  test --group G   the tests of a group that is not part of every run: keycloak; exit code 69 and
+                   the reason where it cannot run
+  audit [CHECK]    what takes too long for every change: dependencies, spelling, oldest-compiler,
+                   fuzz, keycloak, 389-ds, million-people; tells of each whether it passed, failed or
+                   was skipped; exit code 69 where nothing failed, but something was skipped
   bench [NAME]     measures a release build; NAME narrows it to one measurement
   bench sync [N]   measures the synchronisation of a directory of N people (100000)
   fuzz [SECONDS]   runs each fuzz target for 60 or SECONDS seconds: by cargo-fuzz where a nightly
@@ -46,12 +53,20 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
         ["demo", "--once"] => demo(&["--once"]),
         ["test"] => test(None),
         ["test", filter] if !filter.starts_with('-') => test(Some(filter)),
+        ["test", "--group", name] => match group::run(name)? {
+            audit::Outcome::Passed => Ok(()),
+            audit::Outcome::Skipped(reason) => {
+                Err(Failure { code: audit::SKIPPED, message: format!("SKIPPED {name}: {reason}") })
+            }
+        },
+        ["audit"] => audit::run(None),
+        ["audit", check] if !check.starts_with('-') => audit::run(Some(check)),
         ["bench"] => bench(&[]),
         ["bench", name] if !name.starts_with('-') => bench(&[name]),
         ["bench", "sync", people] if !people.starts_with('-') => bench(&["sync", people]),
-        ["fuzz"] => fuzz::run(60),
+        ["fuzz"] => fuzz::run(60).map(drop),
         ["fuzz", seconds] if !seconds.starts_with('-') => match seconds.parse() {
-            Ok(seconds) => fuzz::run(seconds),
+            Ok(seconds) => fuzz::run(seconds).map(drop),
             Err(_) => Err(Failure { code: 64, message: format!("{seconds} is no number") }),
         },
         ["fixtures"] => steps::fixtures(),

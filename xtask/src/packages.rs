@@ -82,7 +82,12 @@ apt-get install --yes --quiet --no-install-recommends "$@"
 
 /// Installs what is missing; prints it first.
 pub(crate) fn install(purpose: Use) -> Result<(), Failure> {
-    let missing = missing(purpose)?;
+    install_these(&wanted(purpose))
+}
+
+/// The same for these.
+pub(crate) fn install_these(wanted: &[&str]) -> Result<(), Failure> {
+    let missing = missing_of(wanted)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -98,19 +103,23 @@ pub(crate) fn install(purpose: Use) -> Result<(), Failure> {
 
 /// The packages that are not installed.
 pub(crate) fn missing(purpose: Use) -> Result<Vec<&'static str>, Failure> {
+    missing_of(&wanted(purpose))
+}
+
+fn missing_of<'n>(wanted: &[&'n str]) -> Result<Vec<&'n str>, Failure> {
     if !Path::new("/usr/bin/dpkg-query").exists() {
-        eprintln!("xtask: not a Debian system; needed are: {}", wanted(purpose).join(" "));
+        eprintln!("xtask: not a Debian system; needed are: {}", wanted.join(" "));
         return Ok(Vec::new());
     }
     let mut command = Command::new("dpkg-query");
     command.args(["--show", "--showformat=${db:Status-Abbrev} ${Package}\n"]);
     // Fails when one of the packages is unknown, and tells of the others all the same.
     let output = command
-        .args(wanted(purpose))
+        .args(wanted)
         .output()
         .map_err(|error| Failure::new(format!("{} cannot be started: {error}", show(&command))))?;
     let installed = String::from_utf8_lossy(&output.stdout);
-    Ok(wanted(purpose).into_iter().filter(|name| !is_installed(&installed, name)).collect())
+    Ok(wanted.iter().copied().filter(|name| !is_installed(&installed, name)).collect())
 }
 
 fn wanted(purpose: Use) -> Vec<&'static str> {
@@ -133,7 +142,8 @@ fn is_installed(listing: &str, name: &str) -> bool {
     })
 }
 
-fn is_root() -> Result<bool, Failure> {
+/// Whether this runs as root.
+pub(crate) fn is_root() -> Result<bool, Failure> {
     let output = Command::new("id").arg("-u").output();
     let output = output.map_err(|error| Failure::new(format!("id cannot be started: {error}")))?;
     Ok(output.stdout.trim_ascii() == b"0")

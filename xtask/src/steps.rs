@@ -22,6 +22,9 @@ pub(crate) fn lints() -> Result<(), Failure> {
         "lints",
         &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     )?;
+    // Groups of tests that are not part of every run are no part of all targets either.
+    let groups = ["clippy", "--workspace", "--test", "keycloak", "--", "-D", "warnings"];
+    finish("lints of the test groups", &mut cargo(&groups))?;
     // The library builds without its features too.
     let alone = ["clippy", "-p", "auth-core", "--no-default-features", "--", "-D", "warnings"];
     finish("lints of the library without features", &mut cargo(&alone))
@@ -143,7 +146,7 @@ fn cannot_start(command: &Command, error: &std::io::Error) -> Failure {
     Failure::new(format!("{} cannot be started: {error}", show(command)))
 }
 
-fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(workspace());

@@ -1,6 +1,8 @@
 //! Responses in the form of each vendor's product.
 
-use auth_core::connector::saml::{Expectation, PendingRequest, SamlConnection};
+use auth_core::connector::saml::{
+    Expectation, Judgement, LegacyAlgorithm, PendingRequest, SamlConnection,
+};
 use auth_tests::saml_corpus::cases::{read, verdict};
 use auth_tests::saml_corpus::{Connections, Verdict, folder, moment};
 use serde::Deserialize;
@@ -49,11 +51,15 @@ impl Genuine {
     }
 
     pub(super) fn judge(&self, connection: &SamlConnection, document: &[u8], at: &str) -> Verdict {
+        verdict(self.judgement(connection, document, at))
+    }
+
+    fn judgement(&self, connection: &SamlConnection, document: &[u8], at: &str) -> Judgement {
         let expectation = match self.in_response_to.as_deref() {
             Some(id) => Expectation::Request(PendingRequest { id, forced_at: None }),
             None => Expectation::Unsolicited,
         };
-        verdict(connection.verify(document, expectation, moment(at).unwrap()))
+        connection.verify(document, expectation, moment(at).unwrap())
     }
 
     pub(super) fn judge_at_its_clock(
@@ -126,6 +132,44 @@ fn each_is_refused_outside_of_its_clock_and_accepted_up_to_the_last_second() {
         }
     }
     assert_none(&findings);
+}
+
+/// What is counted is what was used, not what the connection would allow.
+#[test]
+fn what_is_weak_is_named_where_it_was_used() {
+    use LegacyAlgorithm::{Sha1Digest, Sha1Signature, ShortRsaKey};
+    let (manifest, connections) = load();
+    let mut weak = 0;
+    for case in &manifest.cases {
+        let connection = connections.get(&case.connection).unwrap();
+        let judgement = case.judgement(connection, &case.document(), &case.at);
+        let found: Vec<LegacyAlgorithm> = judgement.legacy.into_iter().collect();
+        let strength = judgement.checks.iter().filter(|check| check.check == "strength").count();
+        if case.name.contains("sha1") {
+            weak += 1;
+            assert_eq!(found, [Sha1Digest, Sha1Signature], "{}", case.name);
+            assert_eq!(strength, 1, "{}", case.name);
+        } else {
+            assert!(found.is_empty() && strength == 0, "{}: {found:?}", case.name);
+        }
+    }
+    assert!(weak > 0, "no genuine case is weak");
+
+    let (cases, connections) = super::hostile();
+    let legacy = |name: &str| {
+        let case = cases.iter().find(|case| case.name == name).expect("the case");
+        let content = case.content(&folder("hostile")).expect("its content");
+        let connection = connections.get(&case.connection).expect("its connection");
+        let id = case.in_response_to.as_deref().expect("a request");
+        let expectation = Expectation::Request(PendingRequest { id, forced_at: None });
+        let judgement = connection.verify(&content, expectation, case.now().expect("a time"));
+        (judgement.legacy.into_iter().collect::<Vec<_>>(), judgement.outcome.is_ok())
+    };
+    assert_eq!(legacy("19-legacy-accepted"), (vec![Sha1Digest, Sha1Signature], true));
+    assert_eq!(legacy("19-legacy-weak-key-accepted"), (vec![ShortRsaKey], true));
+    // What did not verify was not used.
+    assert_eq!(legacy("19-legacy-changed"), (vec![], false));
+    assert_eq!(legacy("19-legacy-attacker"), (vec![], false));
 }
 
 #[test]

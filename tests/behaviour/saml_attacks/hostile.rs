@@ -1,12 +1,13 @@
 //! Each case of the attack table, judged in this process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use auth_core::connector::saml::metadata::judge_change;
 use auth_core::connector::saml::{SamlSession, Statement, UnspentAssertion};
 use auth_core::replay::claim;
 use auth_core::store::memory::MemoryStore;
+use auth_tests::harness::workspace;
 use auth_tests::saml_corpus::{Case, Connections, Kind, Verdict, cases, folder, moment};
 use serde_json::Value;
 
@@ -38,6 +39,27 @@ async fn every_case_has_the_outcome_that_the_manifest_says() {
         assert!(refused.contains_key(&row), "no case of row {row} was judged");
     }
     assert!(total >= 150, "{total}");
+}
+
+/// docs/saml-codes.md has a row for each class of attack, with the codes that its cases have.
+#[test]
+fn the_page_has_a_row_for_each_attack() {
+    let (cases, _) = hostile();
+    let mut wanted: BTreeMap<u8, BTreeSet<&str>> = BTreeMap::new();
+    for case in cases.iter().filter(|case| case.row > 0) {
+        let codes = case.expect.iter().map(String::as_str);
+        wanted.entry(case.row).or_default().extend(codes);
+    }
+    let page = std::fs::read_to_string(workspace().join("docs/saml-codes.md")).expect("the page");
+    let mut listed: BTreeMap<u8, BTreeSet<&str>> = BTreeMap::new();
+    for line in page.lines() {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let Some(row) = cells.next().and_then(|cell| cell.parse().ok()) else { continue };
+        let codes = cells.nth(1).expect("the codes").split('`').skip(1).step_by(2);
+        assert!(listed.insert(row, codes.collect()).is_none(), "row {row} stands twice");
+    }
+    assert_eq!(listed, wanted);
+    assert!((1..=36).all(|row| wanted.contains_key(&row)), "{wanted:?}");
 }
 
 pub(super) enum Judged {

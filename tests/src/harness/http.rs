@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::cookie::{CookieStore, Jar};
-use reqwest::header::{HeaderMap, LOCATION, ORIGIN, REFERER};
+use reqwest::header::{HeaderMap, HeaderValue, LOCATION, ORIGIN, REFERER};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 
 use super::html::{self, Form};
@@ -43,6 +43,17 @@ impl Browser {
         let jar = Arc::new(Jar::default());
         let client = client_builder().cookie_provider(jar.clone()).build()?;
         Ok(Self { client, jar })
+    }
+
+    /// A browser that keeps and sends cookies marked `Secure` over http as well, as real browsers
+    /// do for the machine that they run on.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be built.
+    pub fn taking_secure_cookies() -> Result<Self> {
+        let jar = Arc::new(Jar::default());
+        let lenient = Arc::new(Lenient(jar.clone()));
+        Ok(Self { client: client_builder().cookie_provider(lenient).build()?, jar })
     }
 
     /// A request with this browser's cookies, for whatever the other methods do not offer.
@@ -220,6 +231,22 @@ impl Page {
     /// Address, status and body, for an error message.
     pub fn describe(&self) -> String {
         format!("{} -> {} {:?}\n{}", self.url, self.status, self.headers, self.body)
+    }
+}
+
+/// A jar that takes no notice of `Secure`.
+struct Lenient(Arc<Jar>);
+
+impl CookieStore for Lenient {
+    fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
+        for header in headers.filter_map(|header| header.to_str().ok()) {
+            let parts = header.split(';').filter(|it| !it.trim().eq_ignore_ascii_case("secure"));
+            self.0.add_cookie_str(&parts.collect::<Vec<_>>().join(";"), url);
+        }
+    }
+
+    fn cookies(&self, url: &Url) -> Option<HeaderValue> {
+        self.0.cookies(url)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod fake_dns;
 pub mod fake_ldap;
 pub mod html;
 pub mod http;
+pub mod keycloak;
 pub mod mattermost;
 pub mod nginx;
 pub mod oidc;

@@ -1,8 +1,11 @@
 //! The list of checks that a verdict stands on, in the order in which they were made.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::code::SamlRefusal;
+use super::legacy::LegacyAlgorithm;
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,7 +23,7 @@ pub struct Check {
 pub(crate) struct Checks {
     list: Vec<Check>,
     first: Option<SamlRefusal>,
-    legacy: bool,
+    legacy: BTreeSet<LegacyAlgorithm>,
 }
 
 impl Checks {
@@ -52,17 +55,18 @@ impl Checks {
     }
 
     /// Notes that a signature was accepted which only `allow_sha1` lets through.
-    pub(crate) fn saw_legacy(&mut self, legacy: bool) {
-        if legacy {
-            let detail = "SHA-1 or a short RSA key; accepted because allow_sha1 is set".to_owned();
+    pub(crate) fn saw_legacy(&mut self, legacy: BTreeSet<LegacyAlgorithm>) {
+        if !legacy.is_empty() {
+            let names: Vec<&str> = legacy.iter().map(|it| it.as_str()).collect();
+            let detail = format!("{}: accepted because allow_sha1 is set", names.join(", "));
             self.list.push(Check { check: "strength", ok: true, detail });
         }
-        self.legacy |= legacy;
+        self.legacy.extend(legacy);
     }
 
-    /// Whether there was one.
-    pub(crate) const fn legacy(&self) -> bool {
-        self.legacy
+    /// What such signatures needed, taken out.
+    pub(crate) fn take_legacy(&mut self) -> BTreeSet<LegacyAlgorithm> {
+        std::mem::take(&mut self.legacy)
     }
 
     /// Adds the checks of a part.

@@ -6,6 +6,7 @@
 //! `%20` and `+` stay what they are. A parameter that stands twice, or whose name is escaped, is
 //! refused, for two readers could take different ones.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::io::Write as _;
 
@@ -17,6 +18,7 @@ use url::Url;
 use super::base64_text::{decode, encode};
 use super::code::{SamlCode, SamlRefusal};
 use super::engine::{PrivateKey, SignatureAlgorithm};
+use super::legacy::{LegacyAlgorithm, weaknesses};
 use super::pinned_key::PinnedKey;
 use super::posted::MAX_RELAY_STATE;
 use super::signature::AllowedAlgorithms;
@@ -51,6 +53,8 @@ impl MessageParameter {
 pub(crate) struct VerifiedQuery {
     pub(crate) document: Vec<u8>,
     pub(crate) relay_state: Option<String>,
+    /// What only `allow_sha1` lets through.
+    pub(crate) legacy: BTreeSet<LegacyAlgorithm>,
 }
 
 /// Which message a query carries, before anything is verified.
@@ -93,13 +97,14 @@ pub(crate) fn verify(
         .map_err(|refusal| refused(&format!("the method {} is not allowed", refusal.detail)))?;
     let value = decode(&unescape(signature)?).map_err(|_| refused("Signature is no base64"))?;
     let octets = signed_octets(parameter, message, relay_state, raw_algorithm);
-    if !keys.iter().any(|key| key.verifies(method, octets.as_bytes(), &value)) {
-        return Err(refused("no pinned key made it over these octets"));
-    }
+    let made_it = |key: &&PinnedKey| key.verifies(method, octets.as_bytes(), &value);
+    let key = keys.iter().find(made_it);
+    let key = key.ok_or_else(|| refused("no pinned key made it over these octets"))?;
+    let legacy = weaknesses(method, None, key);
     let relay_state = relay_state.map(unescape).transpose()?;
     let deflated =
         decode(&unescape(message)?).map_err(|_| SamlCode::Base64.because(parameter.as_str()))?;
-    Ok(VerifiedQuery { document: inflate(&deflated)?, relay_state })
+    Ok(VerifiedQuery { document: inflate(&deflated)?, relay_state, legacy })
 }
 
 /// The address that carries `document`, signed when there is a key.

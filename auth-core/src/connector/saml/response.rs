@@ -7,6 +7,8 @@
 //! (b) the Response is not signed: decrypted first, and then the inner signature has to be there
 //!     and verify. Until it has, every failure is the same refusal.
 
+use std::collections::BTreeSet;
+
 use super::allowlist::{self, AssertionPlace, AssertionShape, ResponseShape};
 use super::assertion::{AssertedValue, Assertion};
 use super::checks::{Check, Checks, Failed};
@@ -14,6 +16,7 @@ use super::code::{SamlCode, SamlRefusal};
 use super::connection::SamlConnection;
 use super::encrypted;
 use super::envelope::{SignedEnvelope, Status, UnsignedEnvelope};
+use super::legacy::LegacyAlgorithm;
 use super::mapping::{self, Person};
 use super::name_id::NameId;
 use super::semantics::{self, Expectation, Expected, Window};
@@ -29,8 +32,8 @@ use crate::connector::Profile;
 pub struct Judgement {
     /// The checks that were made, in their order.
     pub checks: Vec<Check>,
-    /// Whether SHA-1 or an RSA key below 2048 bits was needed: only where `allow_sha1` is set.
-    pub legacy: bool,
+    /// What was accepted only because `allow_sha1` is set, signatures that verified alone.
+    pub legacy: BTreeSet<LegacyAlgorithm>,
     /// What was read from verified bytes, also when a later check failed. Plain data for a
     /// diagnosis, no proof of anything.
     pub statement: Option<Statement>,
@@ -69,7 +72,7 @@ pub(crate) fn judge(
         Ok((statement, unspent)) => (Some(statement), unspent),
         Err(Failed) => (None, None),
     };
-    let legacy = checks.legacy();
+    let legacy = checks.take_legacy();
     let (checks, first) = checks.into_parts();
     let outcome = match (first, unspent) {
         (None, Some(unspent)) => Ok(unspent),
@@ -214,15 +217,15 @@ fn signed_then_decrypted(
     let whole = encrypted::in_place(&response, assertion);
     let inner = inner_signature(&whole, connection);
     let inner = checks.stage("inner_signature", |it: &Inner| inner_text(it), inner)?;
-    checks.saw_legacy(inner.legacy == Some(true));
+    checks.saw_legacy(inner.legacy.unwrap_or_default());
     Ok((Some(envelope), inner.assertion))
 }
 
 /// An assertion that was decrypted.
 struct Inner {
     assertion: Assertion,
-    /// Whether its own signature needed `allow_sha1`; `None` when it has no signature.
-    legacy: Option<bool>,
+    /// What its own signature needed `allow_sha1` for; `None` when it has no signature.
+    legacy: Option<BTreeSet<LegacyAlgorithm>>,
 }
 
 fn inner_text(inner: &Inner) -> String {
@@ -292,7 +295,7 @@ fn decrypted_then_verified(
     });
     let passed = |_: &Inner| "decrypted; the assertion inside is signed".to_owned();
     let inner = checks.stage("decryption", passed, opened)?;
-    checks.saw_legacy(inner.legacy == Some(true));
+    checks.saw_legacy(inner.legacy.unwrap_or_default());
     Ok(inner.assertion)
 }
 

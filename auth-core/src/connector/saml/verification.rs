@@ -4,8 +4,11 @@
 //! The order keeps strangers away from the engine's C code: it is shown nothing that a pinned key
 //! has not signed.
 
+use std::collections::BTreeSet;
+
 use super::code::{SamlCode, SamlRefusal};
-use super::engine::{DigestAlgorithm, EngineError, SignatureAlgorithm, XmlSecurity};
+use super::engine::{EngineError, XmlSecurity};
+use super::legacy::{LegacyAlgorithm, weaknesses};
 use super::pinned_key::PinnedKey;
 use super::signature::{SignatureShape, digest_of};
 use super::xml::{Element, canonical, write};
@@ -24,8 +27,8 @@ pub(crate) struct Signed<'s, 'e, 'a> {
 pub(crate) struct Verified {
     /// The bytes that the outermost signature covers.
     pub(crate) bytes: String,
-    /// Whether SHA-1 or an RSA key below 2048 bits was needed: only with `allow_sha1`.
-    pub(crate) legacy: bool,
+    /// What only `allow_sha1` lets through.
+    pub(crate) legacy: BTreeSet<LegacyAlgorithm>,
 }
 
 /// Verifies all `signatures` of the document `root`, the outermost first.
@@ -39,16 +42,14 @@ pub(crate) fn verify(
     engine: &dyn XmlSecurity,
 ) -> Result<Verified, SamlRefusal> {
     let mut covered = None;
-    let mut legacy = false;
+    let mut legacy = BTreeSet::new();
     let mut certificates: Vec<&[u8]> = Vec::new();
     let mut algorithms = Vec::new();
     for signed in signatures {
         let (bytes, key) = check(signed, keys)?;
         covered.get_or_insert(bytes);
         algorithms.push(signed.shape.algorithm);
-        legacy |= signed.shape.algorithm == SignatureAlgorithm::RsaSha1
-            || signed.shape.digest == DigestAlgorithm::Sha1
-            || key.is_weak();
+        legacy.extend(weaknesses(signed.shape.algorithm, Some(signed.shape.digest), key));
         if !certificates.contains(&key.certificate()) {
             certificates.push(key.certificate());
         }

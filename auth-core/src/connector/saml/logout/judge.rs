@@ -1,6 +1,7 @@
 //! Logout messages of the identity provider.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Received;
@@ -10,11 +11,12 @@ use crate::connector::saml::assertion::moment;
 use crate::connector::saml::code::{SamlCode, SamlRefusal};
 use crate::connector::saml::connection::SamlConnection;
 use crate::connector::saml::envelope::{SUCCESS, Status};
+use crate::connector::saml::legacy::LegacyAlgorithm;
 use crate::connector::saml::name_id::NameId;
 use crate::connector::saml::redirect_binding::{self, MessageParameter};
 use crate::connector::saml::semantics::{Expectation, check_issue_instant, check_issuer};
 use crate::connector::saml::unspent::SamlSession;
-use crate::connector::saml::verification::{Signed, verify};
+use crate::connector::saml::verification::{Signed, Verified, verify};
 use crate::connector::saml::xml::{DS, Element, Limits, SAML, SAMLP, parse};
 
 /// How long a LogoutRequest without NotOnOrAfter counts.
@@ -31,6 +33,7 @@ pub struct LogoutRequest {
     name_id: NameId,
     session_indexes: Vec<String>,
     relay_state: Option<String>,
+    legacy: BTreeSet<LegacyAlgorithm>,
 }
 
 impl LogoutRequest {
@@ -56,6 +59,12 @@ impl LogoutRequest {
     #[must_use]
     pub fn relay_state(&self) -> Option<&str> {
         self.relay_state.as_deref()
+    }
+
+    /// What of its signature was accepted only because `allow_sha1` is set.
+    #[must_use]
+    pub const fn legacy(&self) -> &BTreeSet<LegacyAlgorithm> {
+        &self.legacy
     }
 
     /// Whether it names this session of the connection: the NameID byte for byte, and one of the
@@ -87,6 +96,8 @@ pub struct LogoutResponse {
     pub complete: bool,
     /// What comes back of ours.
     pub relay_state: Option<String>,
+    /// What of its signature was accepted only because `allow_sha1` is set.
+    pub legacy: BTreeSet<LegacyAlgorithm>,
 }
 
 impl SamlConnection {
@@ -115,6 +126,7 @@ impl SamlConnection {
             name_id: NameId::read(name_id)?,
             session_indexes: indexes.collect::<Result<_, _>>()?,
             relay_state: message.relay_state,
+            legacy: message.legacy,
         })
     }
 
@@ -144,7 +156,7 @@ impl SamlConnection {
         if !status.begins_with(SUCCESS) {
             status.check()?;
         }
-        Ok(LogoutResponse { complete, relay_state: message.relay_state })
+        Ok(LogoutResponse { complete, relay_state: message.relay_state, legacy: message.legacy })
     }
 }
 
@@ -152,6 +164,7 @@ impl SamlConnection {
 struct Message<'m> {
     document: Cow<'m, [u8]>,
     relay_state: Option<String>,
+    legacy: BTreeSet<LegacyAlgorithm>,
 }
 
 impl<'m> Message<'m> {
@@ -168,13 +181,15 @@ impl<'m> Message<'m> {
                 Ok(Self {
                     document: Cow::Owned(verified.document),
                     relay_state: verified.relay_state,
+                    legacy: verified.legacy,
                 })
             }
             Received::Post { document, relay_state } => {
-                let bytes = verified_document(connection, document, parameter)?;
+                let verified = verified_document(connection, document, parameter)?;
                 Ok(Self {
-                    document: Cow::Owned(bytes.into_bytes()),
+                    document: Cow::Owned(verified.bytes.into_bytes()),
                     relay_state: relay_state.map(str::to_owned),
+                    legacy: verified.legacy,
                 })
             }
         }
@@ -186,7 +201,7 @@ fn verified_document(
     connection: &SamlConnection,
     document: &[u8],
     parameter: MessageParameter,
-) -> Result<String, SamlRefusal> {
+) -> Result<Verified, SamlRefusal> {
     let root = parse(document, &Limits::MESSAGE)?;
     let local = match parameter {
         MessageParameter::Request => "LogoutRequest",
@@ -199,7 +214,7 @@ fn verified_document(
         .ok_or_else(|| SamlCode::Unsigned.because(format!("a {local} has to be signed")))?;
     let signed = Signed { shape: &shape, parent: &root, ancestors: Vec::new() };
     let engine = connection.trust().engine.as_ref();
-    verify(&root, &[signed], connection.pinned_keys(), engine).map(|verified| verified.bytes)
+    verify(&root, &[signed], connection.pinned_keys(), engine)
 }
 
 /// Issuer, Destination and IssueInstant. A logout message is always signed, so the Destination has

@@ -84,6 +84,10 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
         "auth_outbox_oldest_seconds",
         "Age of the oldest delivery that waits, by destination"
     );
+    metrics::describe_counter!(
+        "auth_saml_legacy_algorithms_total",
+        "SAML messages accepted only because of allow_sha1, by connection and algorithm"
+    );
     metrics::describe_gauge!("auth_build_info", "Always 1; the version is a label");
     metrics::gauge!("auth_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)

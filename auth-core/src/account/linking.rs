@@ -108,15 +108,21 @@ pub fn link_by_address(
     Ok(())
 }
 
-/// Whether this identity is the one that an account's profile comes from: the one that was linked
-/// first. Further ones sign in and change nothing, so that nobody renames themselves, or joins
-/// groups, by linking an identity that says so.
+/// The identity that an account's profile comes from: the one that was linked first, or, where the
+/// administrator joined its connector with a directory (`directory_of`), the one at that directory.
+/// Further ones sign in and change nothing, so that nobody renames themselves, or joins groups, by
+/// linking an identity that says so.
 #[must_use]
-pub fn leads_profile(identities: &[IdentityRecord], connector: &str, subject: &str) -> bool {
+pub fn leading_identity<'r>(
+    identities: &[IdentityRecord],
+    directory_of: impl Fn(&str) -> Option<&'r str>,
+) -> Option<&IdentityRecord> {
     let first = identities.iter().min_by(|a, b| {
         (a.linked_at, &a.connector, &a.subject).cmp(&(b.linked_at, &b.connector, &b.subject))
-    });
-    first.is_none_or(|first| first.connector == connector && first.subject == subject)
+    })?;
+    let directory = directory_of(&first.connector);
+    let joined = identities.iter().find(|known| Some(&*known.connector) == directory);
+    Some(joined.unwrap_or(first))
 }
 
 /// Whether the person of `session` may link and unlink identities now: they proved who they are a

@@ -4,7 +4,7 @@ use super::directory_facts::DirectoryFacts;
 use super::first_factor::Refused;
 use super::identities::Linking;
 use super::{Broker, BrokerError};
-use crate::account::linking::{LinkRefusal, leads_profile};
+use crate::account::linking::LinkRefusal;
 use crate::account::rules::ConnectorRules;
 use crate::account::{Admission, admit, with_roles};
 use crate::audit::{AuditRecord, Origin};
@@ -22,18 +22,19 @@ impl Broker {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Result<AccountRecord, Refused>, BrokerError> {
-        let admitted = self.account_for(identity, origin, now).await?;
-        if let Ok(account) = &admitted {
-            let facts = DirectoryFacts {
-                connector: identity.connector(),
-                subject: identity.subject(),
-                password_changed_at: identity.password_changed_at(),
-                claims: &identity.profile().claims,
-            };
-            self.note_facts(account, &facts, origin, now).await?;
-            self.join_directory(account, identity, origin, now).await?;
-        }
-        Ok(admitted)
+        let account = match self.account_for(identity, origin, now).await? {
+            Ok(account) => account,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        self.join_directory(&account, identity, origin, now).await?;
+        let facts = DirectoryFacts {
+            connector: identity.connector(),
+            subject: identity.subject(),
+            password_changed_at: identity.password_changed_at(),
+            claims: &identity.profile().claims,
+        };
+        self.note_facts(&account, &facts, origin, now).await?;
+        self.completed_by_directory(account, identity, origin, now).await
     }
 
     async fn account_for(
@@ -70,8 +71,7 @@ impl Broker {
             }
             let leads = match &known {
                 Some(account) => {
-                    let all = self.store.identities(&[account.id]).await?;
-                    leads_profile(&all, identity.connector(), identity.subject())
+                    self.leads(account.id, identity.connector(), identity.subject()).await?
                 }
                 None => true,
             };

@@ -29,7 +29,7 @@ impl<'a> DirectoryFacts<'a> {
 }
 
 impl Broker {
-    /// Notes it. `true` when the password was changed since it was noted last: then all sessions
+    /// Notes it; further claims only from the identity that leads the profile. `true` when the password was changed since it was noted last: then all sessions
     /// of the account ended.
     pub(super) async fn note_facts(
         &self,
@@ -41,7 +41,9 @@ impl Broker {
         if facts.connector == LOCAL {
             return Ok(false);
         }
-        if self.store.claims(account.id).await? != *facts.claims {
+        if self.store.claims(account.id).await? != *facts.claims
+            && self.leads(account.id, facts.connector, facts.subject).await?
+        {
             self.store.set_claims(account.id, facts.claims.clone()).await?;
         }
         let Some(after) = facts.password_changed_at else { return Ok(false) };

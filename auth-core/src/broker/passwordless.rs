@@ -116,18 +116,19 @@ impl Broker {
             .into_iter()
             .filter(|identity| login.allows_connector(&identity.connector))
             .partition(|identity| identity.connector == LOCAL);
-        for IdentityRecord { connector, subject, .. } in others {
-            match self.ask_about(&connector, &subject, at.now).await {
+        for identity in others {
+            let IdentityRecord { connector, subject, .. } = &identity;
+            match self.ask_about(connector, subject, at.now).await {
                 Ok(None) => {}
                 Ok(Some(Recheck::Gone { reason })) => {
-                    self.note_gone(&account, &connector, reason, at.now).await;
+                    self.note_gone(&account, connector, reason, at.now).await;
                     return Ok(Admitted::Refused(reason));
                 }
                 Ok(Some(Recheck::Present(present))) => {
-                    let facts = DirectoryFacts::of(&connector, &subject, &present);
+                    let facts = DirectoryFacts::of(connector, subject, &present);
                     // A changed password ends older sessions; the passkey is still the person's.
                     self.note_facts(&account, &facts, at.origin, at.now).await?;
-                    let noted = self.note_present(&account, &connector, &present, at.now).await;
+                    let noted = self.note_present(&account, &identity, &present, at.now).await;
                     let account = match noted {
                         RecheckVerdict::Updated(account) => *account,
                         RecheckVerdict::Unavailable => {
@@ -140,7 +141,7 @@ impl Broker {
                             self.store.account(account.id).await?.unwrap_or(account)
                         }
                     };
-                    return Ok(Admitted::Through(connector, Box::new(account)));
+                    return Ok(Admitted::Through(connector.clone(), Box::new(account)));
                 }
                 Err(cause) => {
                     tracing::error!(connector, cause, "directory not asked at a passkey login");

@@ -51,7 +51,7 @@ impl AccountRecheck for Broker {
                 let facts = DirectoryFacts::of(&known.connector, &known.subject, &present);
                 match self.note_facts(account, &facts, &recheck_origin(), now).await {
                     Ok(true) => RecheckVerdict::Refused { reason: "password_changed".to_owned() },
-                    Ok(false) => self.note_present(account, &known.connector, &present, now).await,
+                    Ok(false) => self.note_present(account, &known, &present, now).await,
                     Err(error) => unavailable(&error),
                 }
             }
@@ -112,17 +112,25 @@ impl Broker {
         Ok(None)
     }
 
-    /// Brings the account up to date with what its directory says.
+    /// Brings the account up to date with what its directory says; one whose profile comes from
+    /// elsewhere is only noted as asked about.
     pub(super) async fn note_present(
         &self,
         before: &AccountRecord,
-        connector: &str,
+        identity: &IdentityRecord,
         present: &Present,
         now: Timestamp,
     ) -> RecheckVerdict {
         let mut fresh = before.clone();
-        let profile = with_roles(&self.settings.role_rules, connector, &present.profile);
-        apply_profile(&mut fresh, &profile);
+        match self.leads(before.id, &identity.connector, &identity.subject).await {
+            Ok(true) => {
+                let rules = &self.settings.role_rules;
+                let profile = with_roles(rules, &identity.connector, &present.profile);
+                apply_profile(&mut fresh, &profile);
+            }
+            Ok(false) => {}
+            Err(error) => return unavailable(&error),
+        }
         fresh.checked_at = Some(now);
         fresh.updated_at = now;
         match self.store.update_account(fresh.clone(), Vec::new()).await {

@@ -6,6 +6,7 @@
 //! it before anybody is let in. In another browser the parked assertion is dropped. What came
 //! without a login that it answers is [`super::saml_offer`]'s.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -20,8 +21,8 @@ use crate::audit::{AuditRecord, Origin};
 pub use crate::connector::saml::posted::MAX_FORM;
 use crate::connector::saml::posted::Posted;
 use crate::connector::saml::{
-    Expectation, RedeemedAssertion, SamlCode, SamlConnection, SamlRefusal, SentRequest,
-    UnspentAssertion,
+    Expectation, LegacyAlgorithm, RedeemedAssertion, SamlCode, SamlConnection, SamlRefusal,
+    SentRequest, UnspentAssertion,
 };
 use crate::login::{PendingLogin, PendingLoginError, Stage};
 use crate::replay;
@@ -208,13 +209,38 @@ impl Broker {
         document: Vec<u8>,
         sent: Option<SentRequest>,
     ) -> Result<Result<UnspentAssertion, SamlRefusal>, BrokerError> {
-        let (connection, now) = (Arc::clone(connection), self.now());
-        off_the_async_threads(move || {
+        let (judge, now) = (Arc::clone(connection), self.now());
+        let judged = off_the_async_threads(move || {
             let expectation =
                 sent.as_ref().map_or(Expectation::Unsolicited, SentRequest::expectation);
-            connection.verify(&document, expectation, now).outcome
-        })
-        .await
+            judge.verify(&document, expectation, now)
+        });
+        let judgement = judged.await?;
+        if judgement.outcome.is_ok() {
+            self.note_legacy(connection.id(), &judgement.legacy).await?;
+        }
+        Ok(judgement.outcome)
+    }
+
+    /// Counts and records what was accepted only because `allow_sha1` is set, so that an
+    /// administrator sees whether the switch is still needed.
+    pub(super) async fn note_legacy(
+        &self,
+        connector: &str,
+        legacy: &BTreeSet<LegacyAlgorithm>,
+    ) -> Result<(), BrokerError> {
+        if legacy.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = legacy.iter().map(|it| it.as_str()).collect();
+        for algorithm in &names {
+            metrics::counter!("auth_saml_legacy_algorithms_total", "connector" => connector.to_owned(), "algorithm" => *algorithm)
+                .increment(1);
+        }
+        let event = AuditRecord::new(self.now(), "saml.legacy_algorithm")
+            .connector(connector)
+            .with("algorithms", names.join(" "));
+        Ok(self.note(event).await?)
     }
 
     pub(super) async fn refuse_saml(

@@ -108,6 +108,7 @@ impl Broker {
             Ok(request) => request,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        self.note_legacy(connection.id(), request.legacy()).await?;
         let key = TokenHash::of(format!("{}|{}", connection.id(), request.id()).as_bytes());
         if !self.store.first_seen(LOGOUT_REQUESTS, key, now + REMEMBERED).await? {
             return Ok(Err(SamlCode::Replayed.because("this logout request was used before")));
@@ -165,6 +166,7 @@ impl Broker {
             Ok(answer) => answer,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        self.note_legacy(&id, &answer.legacy).await?;
         let event = AuditRecord::new(now, "upstream_logout.answered")
             .connector(&id)
             .from_request(origin)

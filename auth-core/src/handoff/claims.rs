@@ -134,9 +134,13 @@ pub fn standard_claims(
     claims
 }
 
-/// Whether a client may be told of any claim that a connector mapped, so that they must be read.
+/// Whether a client may be told of any claim that a connector mapped, or is told something by one,
+/// so that they must be read.
 #[must_use]
 pub fn tells_connector_claims(client: &Client, scope: &Scope) -> bool {
+    if client.claim_rules().iter().any(|rule| rule.claim.is_some()) {
+        return true;
+    }
     (scope.contains(scope::PROFILE) || scope.contains(scope::GROUPS))
         && client.told_claims().is_none_or(|told| told.iter().any(|name| !is_own_claim(name)))
 }
@@ -146,7 +150,7 @@ pub fn tells_connector_claims(client: &Client, scope: &Scope) -> bool {
 #[must_use]
 pub fn group_claims(
     account: &AccountRecord,
-    more: &ClaimMap,
+    kept: &ClaimMap,
     client: &Client,
     scope: &Scope,
     with_picture: bool,
@@ -160,13 +164,13 @@ pub fn group_claims(
             of_person && !OWN.contains(&name) && (with_picture || name != PICTURE)
         }
     };
-    let mut more: BTreeMap<String, Value> = more
+    let mut more: BTreeMap<String, Value> = kept
         .iter()
         .filter(|(name, _)| told(name) && client.is_told(name))
         .map(|(name, values)| (name.clone(), claim_value(name, values)))
         .collect();
     // What the administrator says for this client counts more than what a connector sent.
-    let by_rule = further_claims(client.claim_rules(), account);
+    let by_rule = further_claims(client.claim_rules(), account, kept);
     more.extend(by_rule.into_iter().map(|(name, value)| (name, Value::String(value))));
     if !of_groups {
         return GroupClaims { groups: None, roles: None, more };

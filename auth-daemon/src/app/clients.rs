@@ -24,6 +24,7 @@ pub(super) fn provider_settings(config: &mut Config) -> Result<ProviderSettings,
             client: rule.client,
             group: rule.group,
             role: rule.role,
+            claim: rule.claim,
             set: rule.set,
         })
         .collect();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Config;
 use super::finding::{KeyPath, Problems};
 use super::raw::RawConfig;
+use super::sections::client::{Client, check_claims};
 use super::sections::directory::Directory;
 use super::sections::mfa::Known;
 use super::sections::oidc::Oidc;
@@ -77,12 +78,16 @@ pub(super) fn resolve(raw: RawConfig, problems: &mut Problems) -> Option<Config>
         .chain(entries("oidc", oidc.iter().map(|one| (&*one.id, &*one.domains))));
     check_home_realms(home_realms, problems);
     let claims = raw.claims.resolve(&at("claims"), &known, problems);
-    let clients = raw
+    let clients: Vec<Client> = raw
         .client
         .into_iter()
         .enumerate()
         .map(|(index, client)| client.resolve(&at("client").index(index), &connectors, problems))
         .collect();
+    let mapped = (directories.iter().flat_map(|one| one.attributes.claims.keys()))
+        .chain(saml.iter().flat_map(|one| one.attributes.claims.keys()))
+        .chain(oidc.iter().flat_map(|one| one.attributes.claims.keys()));
+    check_claims(&clients, &mapped.map(String::as_str).collect(), &at("client"), problems);
     let login_order = raw.login.resolve(&at("login"), &connectors, problems);
     let notices = raw.notices.resolve(&at("notices"), problems);
     let admin = raw.admin.resolve(&at("admin"), problems);

@@ -140,6 +140,8 @@ async fn rules_give_roles_and_single_clients_further_claims() -> Result<()> {
         "[[claims.role]]\nconnector = \"up\"\nclaim = \"dept\"\nvalue = \"it\"\nrole = \"administrator\"\n\
          [[claims.role]]\ngroup = \"nobody\"\nrole = \"guest\"\n\
          [[claims.client]]\nclient = \"chat\"\ngroup = \"staff\"\nset = { team = \"blue\" }\n\
+         [[claims.client]]\nclient = \"chat\"\nclaim = \"dept\"\nvalue = \"it\"\nset = { floor = \"2\" }\n\
+         [[claims.client]]\nclient = \"chat\"\nclaim = \"dept\"\nvalue = \"hr\"\nset = { floor = \"3\" }\n\
          [[claims.client]]\nclient = \"other\"\nset = { secret = \"x\" }\n",
     );
     let daemon = site::start(builder).await?;
@@ -151,6 +153,7 @@ async fn rules_give_roles_and_single_clients_further_claims() -> Result<()> {
     let preview = preview.success()?.json()?;
     ensure!(preview["claims"]["roles"] == json!(["administrator"]), "{preview}");
     ensure!(preview["claims"]["team"] == "blue", "{preview}");
+    ensure!(preview["claims"]["floor"] == "2", "{preview}");
     ensure!(preview["claims"].get("secret").is_none(), "{preview}");
 
     // The client is told just that.
@@ -159,7 +162,7 @@ async fn rules_give_roles_and_single_clients_further_claims() -> Result<()> {
     let code = party.code(&authorization, &page.location()?)?;
     let tokens = party.exchange(&authorization, &code).await?;
     let told = party.userinfo(&tokens.access_token).await?.json()?;
-    for claim in ["roles", "team", "groups", "email", "preferred_username", "sub"] {
+    for claim in ["roles", "team", "floor", "groups", "email", "preferred_username", "sub"] {
         ensure!(told[claim] == preview["claims"][claim], "{claim}: {told}");
     }
     daemon.cli(&["claims", "preview", "--user", "ada", "--client", "none"]).await?.expect(1)?;

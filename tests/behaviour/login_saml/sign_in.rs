@@ -210,3 +210,26 @@ async fn the_identity_providers_second_factor_can_count() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_accepted_by_the_legacy_switch_alone_is_counted_and_recorded() -> Result<()> {
+    let old = || SimpleSamlPhpOptions { sha1: true, ..SimpleSamlPhpOptions::default() };
+    let strict = site_with(old(), "", |daemon| daemon).await?;
+    let browser = Browser::new()?;
+    let page = through(&strict, &browser, "alice").await?;
+    given::refused(&strict.daemon, &browser, &page, "signature_algorithm").await?;
+
+    let site = site_with(old(), "allow_sha1 = true", |daemon| daemon).await?;
+    let browser = Browser::new()?;
+    through(&site, &browser, "alice").await?.expect(200)?;
+    ensure!(whoami(&site.daemon, &browser).await?.as_deref() == Some("alice"));
+    let events = common::events(&site.daemon, "saml.legacy_algorithm").await?;
+    ensure!(events.len() == 1 && events[0]["connector"] == CORP, "{events:?}");
+    let text = events[0].to_string();
+    ensure!(text.contains("sha1_digest") && text.contains("sha1_signature"), "{text}");
+    let metrics = Browser::new()?.get(site.daemon.admin_url("/metrics")?).await?.expect(200)?.body;
+    let line =
+        "auth_saml_legacy_algorithms_total{connector=\"corp\",algorithm=\"sha1_signature\"} 1";
+    ensure!(metrics.contains(line), "{metrics}");
+    Ok(())
+}

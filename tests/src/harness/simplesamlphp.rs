@@ -36,6 +36,8 @@ pub struct SimpleSamlPhpOptions {
     pub need_signed_request: bool,
     /// Signs its logout messages, and wants them signed.
     pub sign_logout: bool,
+    /// Signs with SHA-1, as old installations do.
+    pub sha1: bool,
     /// The NameID's format where neither request nor service provider names one.
     pub name_id: NameIdFormat,
     /// How it says that people were authenticated; `None`: by password.
@@ -52,6 +54,7 @@ impl Default for SimpleSamlPhpOptions {
             encrypt: false,
             need_signed_request: false,
             sign_logout: true,
+            sha1: false,
             name_id: NameIdFormat::Persistent,
             authn_context: None,
             directory_ids: Vec::new(),
@@ -363,6 +366,7 @@ fn identity_provider(port: u16, options: &SimpleSamlPhpOptions) -> String {
         encrypt,
         need_signed_request,
         sign_logout,
+        sha1,
         name_id,
         authn_context,
         directory_ids: _,
@@ -372,6 +376,11 @@ fn identity_provider(port: u16, options: &SimpleSamlPhpOptions) -> String {
             "5 => ['class' => 'core:PHP', 'code' => '$state[\"saml:AuthnContextClassRef\"] = \"{class}\";'],"
         )
     });
+    let algorithm = if *sha1 {
+        "http://www.w3.org/2000/09/xmldsig#rsa-sha1"
+    } else {
+        "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
+    };
     let default = name_id.uri();
     let [email, unspecified] = [NameIdFormat::Email.uri(), NameIdFormat::Unspecified.uri()];
     // A NameID of every format is made; request, service provider or default picks one.
@@ -384,7 +393,7 @@ $metadata['{base}/idp'] = [
   'attributes.NameFormat' => 'urn:oasis:names:tc:SAML:2.0:attrname-format:basic',
   'saml20.sign.response' => {sign_response}, 'saml20.sign.assertion' => {sign_assertion},
   'assertion.encryption' => {encrypt}, 'validate.authnrequest' => {need_signed_request},
-  'sign.logout' => {sign_logout}, 'validate.logout' => {sign_logout},
+  'signature.algorithm' => '{algorithm}', 'sign.logout' => {sign_logout}, 'validate.logout' => {sign_logout},
   'SingleSignOnServiceBinding' => $bindings, 'SingleLogoutServiceBinding' => $bindings,
   'authproc' => [
     1 => ['class' => 'saml:TransientNameID'],

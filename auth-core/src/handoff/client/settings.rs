@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ClientError, duration_text, redirect_uri};
+use crate::handoff::claims::is_own_claim;
 use crate::handoff::forward_auth;
 use crate::handoff::scope::is_scope_character;
 use crate::handoff::signing_key::SigningAlgorithm;
@@ -260,10 +261,15 @@ pub(super) fn check(settings: &ClientSettings) -> Result<(), ClientError> {
             return fail(key, "is empty: name one, or remove the line".to_owned());
         }
     }
-    if let Some(unknown) =
-        settings.claims.iter().flatten().find(|name| !CLAIMS.contains(&name.as_str()))
-    {
-        return fail("claims", format!("{unknown:?} is no claim; known are {}", CLAIMS.join(", ")));
+    let tellable = |name: &&String| {
+        let mapped = !name.is_empty() && name.chars().all(is_scope_character);
+        CLAIMS.contains(&name.as_str()) || mapped && !is_own_claim(name)
+    };
+    if let Some(unknown) = settings.claims.iter().flatten().find(|name| !tellable(name)) {
+        let known = CLAIMS.join(", ");
+        let problem = "is no claim that can be left out";
+        let repair = "and what connectors map";
+        return fail("claims", format!("{unknown:?} {problem}; known are {known} {repair}"));
     }
     if settings.subject_type == SubjectType::Pairwise && sector(&settings.redirect_uris).is_none() {
         return fail(

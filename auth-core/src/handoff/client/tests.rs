@@ -244,7 +244,10 @@ fn each_kind_of_client_takes_its_own_settings_only() {
         ..settings("chat")
     };
     assert_eq!(key_of(claims(&["email"]), Some("s")), None);
-    assert_eq!(key_of(claims(&["e-mail"]), Some("s")), Some("claims"));
+    assert_eq!(key_of(claims(&["name", "department"]), Some("s")), None);
+    for no_claim in ["", "e mail", "sub", "aud"] {
+        assert_eq!(key_of(claims(&[no_claim]), Some("s")), Some("claims"), "{no_claim}");
+    }
     assert_eq!(key_of(claims(&[]), Some("s")), Some("claims"));
 }
 

@@ -45,6 +45,10 @@ pub(in crate::config) struct RawClientRule {
     group: Option<String>,
     /// A role of the account.
     role: Option<String>,
+    /// A claim that the connector keeps (`attributes.claims`); `value` goes with it.
+    claim: Option<String>,
+    /// The value that the claim has to have.
+    value: Option<String>,
     /// The claims: name = value.
     #[schemars(extend("x-required" = true))]
     set: BTreeMap<String, String>,
@@ -72,6 +76,7 @@ pub(crate) struct ClientRule {
     pub(crate) client: String,
     pub(crate) group: Option<String>,
     pub(crate) role: Option<String>,
+    pub(crate) claim: Option<(String, String)>,
     pub(crate) set: BTreeMap<String, String>,
 }
 
@@ -139,6 +144,7 @@ impl RawClientRule {
         if let Some(role) = &self.role {
             check_role(&at.key("role"), role, problems);
         }
+        problems.both_or_none(at, ("claim", self.claim.is_some()), ("value", self.value.is_some()));
         if self.set.is_empty() {
             problems.missing(&at.key("set"), "write set = { name = \"value\" }");
         }
@@ -152,6 +158,7 @@ impl RawClientRule {
             client: self.client.unwrap_or_default(),
             group: self.group,
             role: self.role,
+            claim: self.claim.zip(self.value),
             set: self.set,
         }
     }

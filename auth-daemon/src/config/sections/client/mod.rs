@@ -13,6 +13,7 @@ use auth_core::secret::Secret;
 use super::session::SessionKind;
 use delivery::{Mattermost, Webhook};
 use kind::{ClientKind, IdTokenAlgorithm, SubjectType, TokenEndpointAuthMethod};
+pub(in crate::config) use protocol::check_claims;
 pub(in crate::config) use raw::RawClient;
 
 /// A chat server or other relying party of the file.

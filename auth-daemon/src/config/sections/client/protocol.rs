@@ -1,10 +1,13 @@
 //! What the protocols ask of a client's settings: hosts of a reverse proxy, keys that sign
 //! assertions, pairwise subjects, claims.
 
+use std::collections::BTreeSet;
+
 use auth_core::handoff::client::{AssertionKeys, CLAIMS};
 use auth_core::handoff::forward_auth::is_host;
 use serde_json::Value;
 
+use super::Client;
 use super::kind::{ClientKind, SubjectType, TokenEndpointAuthMethod};
 use super::raw::RawClient;
 use crate::config::finding::{KeyPath, Problems};
@@ -35,13 +38,28 @@ pub(super) fn check(raw: &RawClient, at: &KeyPath, problems: &mut Problems) {
             problems.error(&at.key(key), "is empty", "name one, or leave it out to allow all");
         }
     }
-    for (index, claim) in raw.claims.iter().flatten().enumerate() {
-        if !CLAIMS.contains(&claim.as_str()) {
-            problems.error(
-                &at.key("claims").index(index),
-                format!("there is no claim `{claim}`"),
-                format!("known are {}", CLAIMS.join(", ")),
-            );
+}
+
+/// Whether each claim that a client is told of is one of ours, or is mapped by some connector.
+pub(in crate::config) fn check_claims(
+    clients: &[Client],
+    mapped: &BTreeSet<&str>,
+    at: &KeyPath,
+    problems: &mut Problems,
+) {
+    // What groups and pictures bring has its name from us.
+    let known: BTreeSet<&str> =
+        CLAIMS.into_iter().chain(["channels", "picture", "teams"]).chain(mapped.clone()).collect();
+    for (number, client) in clients.iter().enumerate() {
+        for (index, claim) in client.claims.iter().flatten().enumerate() {
+            if !known.contains(claim.as_str()) {
+                let known: Vec<&str> = known.iter().copied().collect();
+                problems.error(
+                    &at.index(number).named(Some(&client.id)).key("claims").index(index),
+                    format!("there is no claim `{claim}`"),
+                    format!("known are {}", known.join(", ")),
+                );
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod audit;
 pub mod clock;
 pub mod key_ring;
 pub mod random;
+pub mod reach;
 #[cfg(feature = "saml")]
 pub mod replay;
 pub mod secret;

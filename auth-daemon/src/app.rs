@@ -164,7 +164,7 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
     let passkeys = connectors::passkeys(&config).map_err(refused)?;
     let syncs = synchronisation::plans(&config);
     let connections = saml::Connections::new(std::mem::take(&mut config.saml), &config.public_url);
-    let targets = Arc::new(Targets::take(&mut config)?);
+    let targets = Arc::new(Targets::take(&mut config));
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
     let mut connectors = connectors::connectors(config, random).map_err(refused)?;

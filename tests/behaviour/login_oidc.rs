@@ -3,7 +3,7 @@
 mod accounts;
 mod administration;
 mod browser_binding;
-mod given;
+pub(crate) mod given;
 mod logout;
 mod pages;
 mod real;

@@ -3,7 +3,7 @@
 
 mod attacks;
 mod directory;
-mod given;
+pub(crate) mod given;
 mod idp_initiated;
 mod logout;
 mod metadata;

@@ -7,7 +7,7 @@ mod browser_works;
 mod directory_commands;
 mod directory_sync;
 mod embedding;
-
+mod factor_table;
 mod forward_auth;
 mod handoff_gitlab;
 mod ldap_faults;

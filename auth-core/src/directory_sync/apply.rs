@@ -4,6 +4,8 @@
 //! half-way is resumed by the next one: it finds what is left to do. An account that changed
 //! between plan and batch is looked at again.
 
+use std::sync::Arc;
+
 use super::change::{Change, Operation};
 use super::lease::LeaseKeeper;
 use super::prepare::{CHUNK, Decided, Prepared};
@@ -50,41 +52,52 @@ struct Pending {
     step: SyncStep,
 }
 
+fn steps(pending: &[Pending]) -> Vec<SyncStep> {
+    pending.iter().map(|it| it.step.clone()).collect()
+}
+
 impl Application<'_> {
     /// Carries all of it out.
     pub(super) async fn carry_out(&mut self) -> Result<(), SyncError> {
         let (alone, groups) = self.prepared.plan.order();
         let groups = groups.to_vec();
         self.total = alone.len() as u64 + groups.iter().map(|it| it.len() as u64).sum::<u64>();
-        for chunk in alone.chunks(CHUNK) {
-            self.chunk(chunk).await?;
-        }
+        let mut chunks: Vec<Vec<u32>> = alone.chunks(CHUNK).map(<[u32]>::to_vec).collect();
         let mut together: Vec<u32> = Vec::new();
         for group in groups {
             together.extend(group);
             if together.len() >= CHUNK {
-                self.chunk(&std::mem::take(&mut together)).await?;
+                chunks.push(std::mem::take(&mut together));
             }
         }
-        self.chunk(&together).await
-    }
-
-    async fn chunk(&mut self, indexes: &[u32]) -> Result<(), SyncError> {
-        if indexes.is_empty() {
-            return Ok(());
+        chunks.push(together);
+        chunks.retain(|chunk| !chunk.is_empty());
+        let mut chunks = chunks.into_iter();
+        let Some(mut chunk) = chunks.next() else { return Ok(()) };
+        let mut decided = self.sync.decide_chunk(self.prepared, &chunk, false).await?;
+        loop {
+            self.go_on()?;
+            let pending: Vec<Pending> =
+                decided.into_iter().filter_map(|one| self.pending(one, true)).collect();
+            let next = chunks.next();
+            // What comes next is decided while this is written; whose account changed meanwhile is
+            // looked at again.
+            let sent = self.send(steps(&pending));
+            let (sent, ahead) = match &next {
+                Some(next) => {
+                    let ahead = self.sync.decide_chunk(self.prepared, next, false);
+                    tokio::join!(sent, ahead)
+                }
+                None => (sent.await, Ok(Vec::new())),
+            };
+            for index in self.settle(sent?, pending).await? {
+                self.once_more(index).await?;
+            }
+            self.done += chunk.len() as u64;
+            self.watcher.progress(Progress::Applying { done: self.done, total: self.total });
+            let Some(next) = next else { return Ok(()) };
+            (chunk, decided) = (next, ahead?);
         }
-        self.go_on()?;
-        let mut pending = Vec::new();
-        for decided in self.sync.decide_chunk(self.prepared, indexes, false).await? {
-            pending.extend(self.pending(decided, true));
-        }
-        let again = self.write(pending).await?;
-        for index in again {
-            self.once_more(index).await?;
-        }
-        self.done += indexes.len() as u64;
-        self.watcher.progress(Progress::Applying { done: self.done, total: self.total });
-        Ok(())
     }
 
     /// Whether anything speaks against another batch.
@@ -114,13 +127,13 @@ impl Application<'_> {
         Some(Pending { index, dn, subject, line, step })
     }
 
-    /// Writes a batch; gives the numbers of those to look at again.
-    async fn write(&mut self, pending: Vec<Pending>) -> Result<Vec<u32>, SyncError> {
-        if pending.is_empty() {
-            return Ok(Vec::new());
-        }
-        let steps = pending.iter().map(|it| it.step.clone()).collect();
-        match self.send(steps).await? {
+    /// What became of a batch; gives the numbers of those to look at again.
+    async fn settle(
+        &mut self,
+        sent: Option<Vec<usize>>,
+        pending: Vec<Pending>,
+    ) -> Result<Vec<u32>, SyncError> {
+        match sent {
             Some(stale) => {
                 let mut again = Vec::new();
                 for (number, one) in pending.into_iter().enumerate() {
@@ -148,19 +161,29 @@ impl Application<'_> {
         }
     }
 
-    /// `None`: a name was taken, and nothing was written.
-    async fn send(&self, steps: Vec<SyncStep>) -> Result<Option<Vec<usize>>, SyncError> {
+    /// `None`: a name was taken, and nothing was written. Borrows nothing of the application, so
+    /// that the next batch can be made ready meanwhile.
+    fn send(
+        &self,
+        steps: Vec<SyncStep>,
+    ) -> impl Future<Output = Result<Option<Vec<usize>>, SyncError>> + Send + use<> {
+        let store = Arc::clone(&self.sync.store);
         let batch = SyncBatch {
             lease: self.lease.clone(),
             job: self.job,
             at: self.sync.clock.now(),
             steps,
         };
-        match self.sync.store.apply_sync_batch(batch).await {
-            Ok(SyncBatchOutcome::Done { stale }) => Ok(Some(stale)),
-            Ok(SyncBatchOutcome::LeaseLost) => Err(SyncError::LeaseLost),
-            Err(StoreError::Conflict { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+        async move {
+            if batch.steps.is_empty() {
+                return Ok(Some(Vec::new()));
+            }
+            match store.apply_sync_batch(batch).await {
+                Ok(SyncBatchOutcome::Done { stale }) => Ok(Some(stale)),
+                Ok(SyncBatchOutcome::LeaseLost) => Err(SyncError::LeaseLost),
+                Err(StoreError::Conflict { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
         }
     }
 

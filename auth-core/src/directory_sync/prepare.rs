@@ -19,7 +19,7 @@ use crate::connector::ldap::PopulationItem;
 use crate::store::{AccountId, AccountRecord, SyncCounts, SyncedPerson};
 
 /// People that are looked at together.
-pub(super) const CHUNK: usize = 500;
+pub(super) const CHUNK: usize = 1000;
 /// Known people whose traces are loaded at once.
 const TRACES: usize = 5000;
 /// Pages that may wait between directory and comparison.

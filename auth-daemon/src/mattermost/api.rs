@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use auth_core::handoff::mattermost::{AUTH_SERVICE, RemoteUser};
+use auth_core::reach::Reach;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use crate::outbound::{Answer, Outbound, Reach, send};
+use crate::outbound::{Answer, Outbound, send};
 use crate::outbox::MattermostTarget;
 
 /// A page of 200 accounts with all their properties stays far below.
@@ -182,7 +183,7 @@ impl Api<'_> {
     }
 
     fn target_request(&self, method: Method, url: &Url) -> Result<reqwest::RequestBuilder, String> {
-        let request = self.http.request(method, url, Reach::Configured)?;
+        let request = self.http.request(method, url, Reach::Local)?;
         Ok(request.bearer_auth(self.target.token.expose()))
     }
 

@@ -7,12 +7,13 @@ use auth_core::broker::provider::{BackchannelTarget, Provider};
 use auth_core::clock::Timestamp;
 use auth_core::handoff::outbox::Destination;
 use auth_core::handoff::webhook;
+use auth_core::reach::Reach;
 use auth_core::store::{NewDelivery, OutboxEventRecord};
 use reqwest::{Method, StatusCode, header};
 use url::Url;
 
 use super::{Targets, WebhookTarget};
-use crate::outbound::{Answer, Reach, send};
+use crate::outbound::{Answer, send};
 
 /// No answer that we read is longer; what it says is of no interest.
 const ANSWER: usize = 64 * 1024;
@@ -58,7 +59,7 @@ pub(super) async fn post_webhook(
     let headers = webhook::sign(&target.secret, &event.id, &body, now);
     let request = targets
         .http
-        .request(Method::POST, &target.url, Reach::Configured)
+        .request(Method::POST, &target.url, Reach::Local)
         .map_err(Failure::Permanent)?
         .header(header::CONTENT_TYPE, "application/json")
         .header("webhook-id", headers.id)
@@ -86,7 +87,7 @@ pub(super) async fn post_logout_token(
         return Ok(());
     };
     let url = Url::parse(&listener.uri).map_err(|error| Failure::Permanent(error.to_string()))?;
-    let reach = if listener.configured { Reach::Configured } else { Reach::Public };
+    let reach = if listener.configured { Reach::Local } else { Reach::Public };
     let request = targets
         .http
         .request(Method::POST, &url, reach)

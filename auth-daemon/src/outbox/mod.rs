@@ -51,10 +51,10 @@ pub(crate) struct MattermostTarget {
 
 impl Targets {
     /// Takes the targets, with their secrets, out of the configuration.
-    pub(crate) fn take(config: &mut config::Config) -> anyhow::Result<Self> {
+    pub(crate) fn take(config: &mut config::Config) -> Self {
         let notices = config.notices.webhook.take();
         let mut targets = Self {
-            http: Outbound::new()?,
+            http: Outbound::default(),
             webhooks: BTreeMap::new(),
             mattermost: BTreeMap::new(),
             notices: notices.map(|config::Webhook { url, secret }| WebhookTarget { url, secret }),
@@ -67,7 +67,7 @@ impl Targets {
                 targets.mattermost.insert(client.id.clone(), Arc::new(mattermost(server)));
             }
         }
-        Ok(targets)
+        targets
     }
 
     /// The destinations of the configuration file.

@@ -3,6 +3,8 @@
 use super::*;
 
 const MANY: usize = 2000;
+/// So many that a run is caught in the middle.
+const CROWD: usize = 8000;
 
 /// A directory of many people with small pages, and everybody already made.
 async fn made() -> Result<(Slapd, Daemon)> {
@@ -72,24 +74,24 @@ async fn searches_that_end_with_an_error_shut_nobody_out() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_run_leaves_whole_batches_and_the_next_one_goes_on() -> Result<()> {
     let server = slapd()?;
-    server.add_people("many", MANY)?;
+    server.add_people("many", CROWD)?;
     let daemon = site::start(with_directory(&server, "")).await?;
     let mut killed = start_run(&daemon, &[])?;
     first_batch(&mut killed).await?;
     killed.kill()?;
     let written = accounts(&daemon).await?.len();
-    ensure!(written > 0 && written % 500 == 0 && written < MANY, "{written}");
+    ensure!(written > 0 && written % 1000 == 0 && written < CROWD, "{written}");
     let created = site::events(&daemon, "account.created").await?.len() - 1;
     ensure!(created == written, "an event for each account that is there: {created}");
 
     let output = output(&daemon, &["run"]).await?.expect(0)?;
     ensure!(output.stderr.contains("waiting for its lease"), "{}", output.stderr);
-    let rest = (MANY + MADE as usize - written) as u64;
+    let rest = (CROWD + MADE as usize - written) as u64;
     let done = output.json()?;
     ensure_counts(&done, &[("create", rest), ("conflict", 0)])?;
     ensure!(done["applied"] == rest, "{done:#}");
     let created = site::events(&daemon, "account.created").await?.len() - 1;
-    ensure!(created == MANY + MADE as usize, "everybody once: {created}");
+    ensure!(created == CROWD + MADE as usize, "everybody once: {created}");
     let history = sync(&daemon, &["history"], 0).await?;
     let states: Vec<&str> =
         history.as_array().into_iter().flatten().filter_map(|job| job["state"].as_str()).collect();
@@ -100,7 +102,7 @@ async fn a_killed_run_leaves_whole_batches_and_the_next_one_goes_on() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_run_ends_after_its_batch_and_says_how_to_go_on() -> Result<()> {
     let server = slapd()?;
-    server.add_people("many", MANY)?;
+    server.add_people("many", CROWD)?;
     let daemon = site::start(with_directory(&server, "")).await?;
     let mut stopped = start_run(&daemon, &[])?;
     first_batch(&mut stopped).await?;
@@ -109,10 +111,10 @@ async fn an_interrupted_run_ends_after_its_batch_and_says_how_to_go_on() -> Resu
     ensure!(status.code() == Some(1), "{status}: {}", stopped.tail());
     ensure!(stopped.tail().contains("sync run --directory corp` goes on"), "{}", stopped.tail());
     let written = accounts(&daemon).await?.len();
-    ensure!(written % 500 == 0 && written < MANY, "{written}");
+    ensure!(written % 1000 == 0 && written < CROWD, "{written}");
     let status = sync(&daemon, &["status"], 0).await?;
     ensure!(status["running"] == false && status["last"]["state"] == "stopped", "{status:#}");
     let done = run(&daemon, 0).await?;
-    ensure!(done["applied"] == (MANY + MADE as usize - written) as u64, "{done:#}");
+    ensure!(done["applied"] == (CROWD + MADE as usize - written) as u64, "{done:#}");
     Ok(())
 }

@@ -17,7 +17,7 @@ pub(super) fn daemon(issuer: &str, more: &str) -> Builder {
 }
 
 /// `[[oidc]]` of one connection.
-pub(super) fn connection(id: &str, issuer: &str, more: &str) -> String {
+pub(crate) fn connection(id: &str, issuer: &str, more: &str) -> String {
     let head = format!(
         "[[oidc]]\nid = \"{id}\"\nlabel = \"Upstream {id}\"\nissuer = \"{issuer}\"\n\
          client_id = \"{CLIENT_ID}\"\nclient_secret = \"{CLIENT_SECRET}\"\ntimeout = \"2s\"\n"
@@ -27,7 +27,7 @@ pub(super) fn connection(id: &str, issuer: &str, more: &str) -> String {
 }
 
 /// The scripted provider's usual person.
-pub(super) fn ada() -> Value {
+pub(crate) fn ada() -> Value {
     json!({
         "preferred_username": "ada", "email": "ada@example.com", "email_verified": true,
         "given_name": "Ada", "family_name": "Lovelace", "groups": ["staff"],

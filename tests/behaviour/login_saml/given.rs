@@ -38,20 +38,20 @@ pub(super) async fn site_with(
 }
 
 /// `[[saml]]` of one connection to the identity provider of `corp.xml`.
-pub(super) fn connection(id: &str, more: &str) -> String {
+pub(crate) fn connection(id: &str, more: &str) -> String {
     format!(
         "[[saml]]\nid = \"{id}\"\nlabel = \"Corporation {id}\"\nmetadata_file = \"corp.xml\"\n{more}\n"
     )
 }
 
 /// Tells the identity provider of our side.
-pub(super) async fn introduce(idp: &SimpleSamlPhp, daemon: &Daemon, id: &str) -> Result<()> {
+pub(crate) async fn introduce(idp: &SimpleSamlPhp, daemon: &Daemon, id: &str) -> Result<()> {
     let ours = daemon.cli(&["saml", "metadata", "--connection", id]).await?.success()?.stdout;
     idp.trust(id, &ours)
 }
 
 /// Sends the identity provider's sign-in form and gives the page that would post to us.
-pub(super) async fn answer_form(browser: &Browser, page: &Page, user: &str) -> Result<Page> {
+pub(crate) async fn answer_form(browser: &Browser, page: &Page, user: &str) -> Result<Page> {
     let form = page.forms()?.into_iter().find(|form| form.field("password").is_some());
     let form = form.with_context(|| format!("no sign-in form: {}", page.describe()))?;
     let password = format!("{user}-pass");
@@ -61,7 +61,7 @@ pub(super) async fn answer_form(browser: &Browser, page: &Page, user: &str) -> R
 }
 
 /// What the identity provider's page posts to us.
-pub(super) fn posted(page: &Page) -> Result<Form> {
+pub(crate) fn posted(page: &Page) -> Result<Form> {
     let form = page.forms()?.into_iter().find(|form| form.field("SAMLResponse").is_some());
     form.with_context(|| format!("nothing is posted: {}", page.describe()))
 }
@@ -78,7 +78,7 @@ pub(super) async fn at_the_door(site: &Site, browser: &Browser, user: &str) -> R
 }
 
 /// Posts an answer, as the identity provider's page would, and goes on to where that ends.
-pub(super) async fn deliver(browser: &Browser, form: &Form) -> Result<Page> {
+pub(crate) async fn deliver(browser: &Browser, form: &Form) -> Result<Page> {
     let fields = form.filled(&[])?;
     let fields: Vec<(&str, &str)> =
         fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

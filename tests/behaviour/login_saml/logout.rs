@@ -1,8 +1,13 @@
 //! Sign-outs in both directions.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use auth_tests::harness::http::{Browser, Page};
+use auth_tests::harness::oidc::RelyingParty;
+use auth_tests::harness::receiver::{Posted, Receiver};
 use auth_tests::harness::simplesamlphp::SimpleSamlPhpOptions;
+use serde_json::Value;
 use url::Url;
 
 use super::given::{Site, site, site_with, through, whoami};
@@ -67,14 +72,27 @@ async fn signing_out_here_can_stay_here() -> Result<()> {
     Ok(())
 }
 
-/// The identity provider's request ends the session here and those of the chat servers.
+/// The identity provider's request ends the session here and those of the chat servers, which hear
+/// of it within a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_out_there_signs_out_here() -> Result<()> {
-    let site = site("").await?;
+    let receiver = Receiver::start().await?;
+    let listener = format!(
+        "[[client]]\nid = \"listener\"\nsecret = \"{}\"\nredirect_uris = [\"{}\"]\n\
+         webhook = {{ url = \"{}\", secret = \"{}\" }}\n",
+        common::SECRET,
+        common::REDIRECT,
+        receiver.url(),
+        common::SECRET,
+    );
+    let usual = SimpleSamlPhpOptions::default();
+    let site = site_with(usual, "", |daemon| daemon.toml(&listener)).await?;
     let (browser, elsewhere) = (Browser::new()?, Browser::new()?);
     through(&site, &browser, "alice").await?.expect(200)?;
     through(&site, &elsewhere, "alice").await?.expect(200)?;
-    let party = common::relying_party(&site.daemon).await?;
+    let issuer = site.daemon.issuer();
+    let secret = Some(common::SECRET);
+    let party = RelyingParty::discover(issuer, "listener", secret, common::REDIRECT).await?;
     let authorization = party.authorize(common::SCOPE);
     let page = browser.get(authorization.url.as_str()).await?;
     let page = browser.follow(page, |url| url.as_str().starts_with(common::REDIRECT)).await?;
@@ -82,12 +100,18 @@ async fn signing_out_there_signs_out_here() -> Result<()> {
     let code = callback.query_pairs().find(|(name, _)| name == "code").context("code")?.1;
     let tokens = party.exchange(&authorization, &code).await?;
     party.userinfo(&tokens.access_token).await?.expect(200)?;
+    let sid = party.introspect(&tokens.access_token).await?["sid"].clone();
 
     let page = browser.open(site.idp.logout_url()).await?;
     ensure!(page.status == 200, "{}\n{}", page.describe(), site.idp.log());
     ensure!(page.url.as_str().starts_with(&site.idp.url()), "{}", page.describe());
     ensure!(whoami(&site.daemon, &browser).await?.is_none(), "{}", site.idp.log());
     party.userinfo(&tokens.access_token).await?.expect(401)?;
+    let of_it = |posted: &Posted| {
+        let event = serde_json::from_str::<Value>(&posted.body).unwrap_or_default();
+        event["type"] == "session.revoked" && event["data"]["session"] == sid
+    };
+    receiver.wait("the end", Duration::from_secs(1), |r| r.taken().iter().any(of_it)).await?;
     // Another session there, in another browser, goes on.
     ensure!(whoami(&site.daemon, &elsewhere).await?.as_deref() == Some("alice"));
     let ended = common::events(&site.daemon, "session.revoked").await?;

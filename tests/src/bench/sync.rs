@@ -54,6 +54,7 @@ pub(super) async fn measure(report: &mut Report, people: usize) -> Result<()> {
     std::fs::write(&file, population(people)?)?;
     let server = Slapd::start_with(&SlapdOptions {
         quiet: true,
+        for_content_sync: true,
         further_entries: Some(file),
         extra_database: "dbnosync\nmaxsize 17179869184\n".to_owned(),
         ..SlapdOptions::default()

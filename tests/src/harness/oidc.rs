@@ -139,9 +139,7 @@ impl RelyingParty {
             answer.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
         };
         ensure!(of("state").as_ref() == Some(&authorization.state), "state in {answer}");
-        if let Some(issuer) = of("iss") {
-            ensure!(issuer == self.metadata.issuer().as_str(), "iss in {answer}");
-        }
+        ensure!(of("iss").as_deref() == Some(self.metadata.issuer().as_str()), "iss in {answer}");
         if let Some(error) = of("error") {
             bail!("the provider answered {error}: {}", of("error_description").unwrap_or_default());
         }

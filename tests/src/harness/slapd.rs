@@ -38,6 +38,9 @@ pub struct SlapdOptions {
     pub without_tls: bool,
     /// Does not offer content synchronisation (RFC 4533).
     pub without_sync: bool,
+    /// The service account may read everything in one piece, and deletions are kept in a log: as
+    /// an administrator sets a server up for content synchronisation.
+    pub for_content_sync: bool,
     /// Access rules before all others.
     pub first_access: String,
     /// Shows a certificate that expired.
@@ -372,6 +375,12 @@ fn write_configuration(folder: &Path, options: &SlapdOptions) -> Result<()> {
         )
         .replace("@EXTRA_GLOBAL@", &options.extra_global)
         .replace("@EXTRA@", &options.extra_database);
+    let text = match options.for_content_sync {
+        true => text
+            .replace("size.soft=500 size.hard=500 size.pr=1000", "size=unlimited size.pr=1000")
+            .replace("overlay syncprov", "overlay syncprov\nsyncprov-sessionlog 100000"),
+        false => text,
+    };
     let text: String = text
         .lines()
         .filter(|line| !options.without_tls || !line.starts_with("TLSC"))

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::settings::{ClientAuthentication, OidcSettings};
-use super::transport::is_loopback;
+use crate::reach::is_loopback;
 
 /// Where the tenant stands in an issuer of many tenants.
 const TENANT: &str = "{tenantid}";

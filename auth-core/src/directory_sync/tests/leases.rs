@@ -85,17 +85,17 @@ async fn a_run_that_was_taken_over_writes_no_more_and_the_next_one_goes_on() {
     let error = bench.sync.run(&everybody, &request(), &taken).await.unwrap_err();
     assert!(matches!(error, SyncError::LeaseLost), "{error}");
     let written = bench.store.count_synced_accounts("corp").await.unwrap();
-    assert_eq!(written, 500, "the batch before, whole");
+    assert_eq!(written, 1000, "the batch before, whole");
     let jobs = bench.store.sync_jobs("corp", 9).await.unwrap();
     assert_eq!(
         (jobs[0].state.as_str(), jobs[0].applied),
-        ("running", 500),
+        ("running", 1000),
         "the old row as it was"
     );
 
     bench.pass(Duration::from_secs(9_000_000_000 - 1_764_000_000));
     let (outcome, _) = bench.run(&everybody).await;
-    assert_eq!((outcome.counts.unchanged, outcome.applied), (500, 700));
+    assert_eq!((outcome.counts.unchanged, outcome.applied), (1000, 200));
     let jobs = bench.store.sync_jobs("corp", 9).await.unwrap();
     let states: Vec<_> = jobs.iter().map(|job| job.state.as_str()).collect();
     assert_eq!(states, ["succeeded", "abandoned"]);
@@ -121,13 +121,13 @@ async fn a_stopped_run_leaves_whole_batches_and_its_lease() {
     let order = RunRequest { stop, ..request() };
     let everybody = people(1200);
     let error = bench.sync.run(&everybody, &order, &Stopping(sender)).await.unwrap_err();
-    assert!(matches!(error, SyncError::Stopped { applied: 500 }), "{error}");
+    assert!(matches!(error, SyncError::Stopped { applied: 1000 }), "{error}");
     let status = bench.store.sync_status("corp").await.unwrap();
     assert_eq!((status.lease, status.succeeded_at), (None, None));
     let jobs = bench.store.sync_jobs("corp", 1).await.unwrap();
-    assert_eq!((jobs[0].state.as_str(), jobs[0].applied), ("stopped", 500));
+    assert_eq!((jobs[0].state.as_str(), jobs[0].applied), ("stopped", 1000));
     let (outcome, _) = bench.run(&everybody).await;
-    assert_eq!((outcome.counts.unchanged, outcome.applied), (500, 700));
+    assert_eq!((outcome.counts.unchanged, outcome.applied), (1000, 200));
 }
 
 #[tokio::test]

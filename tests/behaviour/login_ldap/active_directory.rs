@@ -33,7 +33,10 @@ async fn a_domain_controller() {
     names_ids_and_groups(&server).await;
     states_of_accounts(&server).await;
     everybody(&server).await;
-    changes(&server).await;
+    for way in [Way::UpdateSequence, Way::Replication] {
+        changes(&server, way).await;
+    }
+    who_may_not_replicate(&server).await;
     reading_again(&server).await;
     ways_to_connect(&server).await;
     lockout(&server).await;
@@ -129,16 +132,42 @@ async fn everybody(server: &SambaAd) {
     }
 }
 
-/// By update sequence numbers, bound to the server's invocation id.
-async fn changes(server: &SambaAd) {
+/// How changes are found. Both are bound to the server's invocation id.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// By update sequence numbers: the id is not the one that the control names.
+    UpdateSequence,
+    /// By the DirSync control: the service account is an administrator.
+    Replication,
+}
+
+async fn changes(server: &SambaAd, way: Way) {
     let base = server.base_dn();
     let mut settings = ad_settings(server);
+    let (word, leaver) = match way {
+        Way::UpdateSequence => ("update_sequence", "leaver1"),
+        Way::Replication => ("replication", "leaver2"),
+    };
+    if way == Way::UpdateSequence {
+        settings.attributes.id = "objectSid".to_owned();
+    } else {
+        settings.base_dn = format!("CN=Users,{base}");
+    }
+    let add = |name: &str| {
+        server
+            .modify(&format!(
+                "dn: CN={name},CN=Users,{base}\nchangetype: add\nobjectClass: user\n\
+                 sAMAccountName: {name}\n\n"
+            ))
+            .unwrap();
+    };
+    add(leaver);
     settings.user_filter =
         "(&(objectCategory=person)(objectClass=user)(!(description=left)))".to_owned();
     let connector = connector(settings);
     let first = population::read(&connector, Reading::Full).await.unwrap();
     let json = serde_json::to_string(first.position()).unwrap();
-    assert!(json.contains("update_sequence"), "{json}");
+    assert!(json.contains(word), "{json}");
     let id = |name: &str| {
         let mut people = first.people.values();
         people.find(|person| person.profile.username == name).unwrap().subject.clone()
@@ -151,9 +180,9 @@ async fn changes(server: &SambaAd) {
     assert!(quiet.read.incremental);
     assert!(quiet.people.is_empty() && quiet.gone.is_empty(), "{quiet:?}");
 
-    modify("alice", "replace: title\ntitle: boss");
+    modify("alice", &format!("replace: title\ntitle: boss {leaver}"));
     modify("hours", "replace: description\ndescription: left");
-    modify("disabled", "replace: title\ntitle: away");
+    modify("disabled", &format!("replace: title\ntitle: away {leaver}"));
     let second = population::read(&connector, Reading::Since(quiet.position())).await.unwrap();
     assert!(second.read.incremental);
     assert_eq!(second.names(), ["alice", "disabled"], "{second:?}");
@@ -161,11 +190,11 @@ async fn changes(server: &SambaAd) {
     population::assert_as_rechecked(&connector, &second).await;
     modify("hours", "delete: description");
 
-    server.modify(&format!("dn: CN=wkst,CN=Users,{base}\nchangetype: delete\n\n")).unwrap();
+    server.modify(&format!("dn: CN={leaver},CN=Users,{base}\nchangetype: delete\n\n")).unwrap();
     let third = population::read(&connector, Reading::Since(second.position())).await.unwrap();
     assert!(third.read.incremental);
     assert_eq!(third.names(), ["hours"]);
-    assert_eq!(third.gone, [(id("wkst"), "gone")]);
+    assert_eq!(third.gone, [(id(leaver), "gone")]);
 
     // A membership moves nothing in the person's entry.
     let member = |change: &str| {
@@ -185,10 +214,55 @@ async fn changes(server: &SambaAd) {
         assert_ne!(json, changed);
         serde_json::from_str(&changed).unwrap()
     };
-    for position in [changed("\"invocation\":\"", "00"), changed("\"usn\":", "9")] {
+    let odd = match way {
+        Way::UpdateSequence => changed("\"usn\":", "9"),
+        Way::Replication => changed("\"cookie\":\"", "AAAA"),
+    };
+    for position in [changed("\"invocation\":\"", "00"), odd] {
         let read = population::read(&connector, Reading::Since(&position)).await.unwrap();
         assert!(!read.read.incremental);
     }
+}
+
+/// Who moves out of the base is gone at once; an ordinary service account, which would see neither
+/// that nor deletions, goes by update sequence numbers.
+async fn who_may_not_replicate(server: &SambaAd) {
+    let base = server.base_dn();
+    let settings = || {
+        let mut settings = ad_settings(server);
+        settings.base_dn = format!("CN=Users,{base}");
+        settings
+    };
+    let administrator = connector(settings());
+    let mut settings = settings();
+    settings.bind_dn = Some("carol@ad.example.test".to_owned());
+    settings.bind_password = Some(Secret::new(right("carol")));
+    let ordinary = connector(settings);
+    let before = population::read(&administrator, Reading::Full).await.unwrap();
+    let seen = population::read(&ordinary, Reading::Full).await.unwrap();
+    assert_eq!(before.names(), seen.names());
+    let json = serde_json::to_string(seen.position()).unwrap();
+    assert!(json.contains("update_sequence"), "{json}");
+    // A position of another way of finding changes is worth nothing.
+    let read = population::read(&ordinary, Reading::Since(before.position())).await.unwrap();
+    assert!(!read.read.incremental);
+
+    let of_wkst = |read: &population::Population| {
+        let mut people = read.people.values();
+        people.find(|person| person.profile.username == "wkst").map(|it| it.subject.clone())
+    };
+    let subject = of_wkst(&before).unwrap();
+    server
+        .modify(&format!(
+            "dn: OU=left,{base}\nchangetype: add\nobjectClass: organizationalUnit\n\n\
+             dn: CN=wkst,CN=Users,{base}\nchangetype: modrdn\nnewrdn: CN=wkst\ndeleteoldrdn: 1\n\
+             newsuperior: OU=left,{base}\n\n"
+        ))
+        .unwrap();
+    let after = population::read(&administrator, Reading::Since(before.position())).await.unwrap();
+    assert!(after.read.incremental);
+    assert!(after.gone.contains(&(subject, "out_of_filter")), "{:?}", after.gone);
+    assert!(after.people.is_empty(), "{:?}", after.names());
 }
 
 /// Puts `inserted` behind `mark`.

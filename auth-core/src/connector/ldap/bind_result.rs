@@ -5,6 +5,7 @@
 //! expired or wrong one with the same bare 49: only the control (draft-behera-ldap-password-policy
 //! section 6.2) tells them apart, so the request control is always sent.
 
+use super::ber::{SEQUENCE, element};
 use super::failure::{Failure, FailureKind};
 use crate::connector::Refusal;
 
@@ -102,7 +103,7 @@ enum PolicyError {
 /// `SEQUENCE { warning [0] CHOICE {…} OPTIONAL, error [1] ENUMERATED OPTIONAL }`.
 fn policy_error(value: &[u8]) -> Option<PolicyError> {
     let (tag, mut body, _) = element(value)?;
-    if tag != 0x30 {
+    if tag != SEQUENCE {
         return None;
     }
     while !body.is_empty() {
@@ -118,14 +119,6 @@ fn policy_error(value: &[u8]) -> Option<PolicyError> {
         body = rest;
     }
     None
-}
-
-/// One BER element with a definite length below 128, which is all that this control needs.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&length, rest) = rest.split_first()?;
-    let (content, rest) = (length < 128).then(|| rest.split_at_checked(usize::from(length)))??;
-    Some((tag, content, rest))
 }
 
 /// `80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data 52e, v1db1`

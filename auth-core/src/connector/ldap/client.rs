@@ -5,6 +5,7 @@
 //! which is caught here and becomes a failure.
 
 pub(super) mod content_sync;
+mod dir_sync;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use super::decode::{SearchMessage, bind_answer, search_message};
 use super::failure::{Failure, FailureKind};
 use super::search::{SearchAnswer, SearchRequest};
 pub(super) use content_sync::RefreshAnswer;
+pub(super) use dir_sync::{DIR_SYNC, DirSyncAnswer};
 
 /// Active Directory's control for deleted objects (MS-ADTS 3.1.1.3.4.1.14).
 pub(super) const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
@@ -202,6 +204,11 @@ impl Connection {
                 answer.cookie = control.1.parse::<PagedResults>().cookie;
                 answer.paged = true;
             }
+            answer.dir_sync = result
+                .ctrls
+                .into_iter()
+                .find(|control| control.1.ctype == DIR_SYNC)
+                .and_then(|control| control.1.val);
             Ok((answer, malformed))
         };
         match self.limited(work).await? {

@@ -12,6 +12,7 @@
 //! Reading only: nothing here writes to a directory.
 
 mod account_state;
+mod ber;
 mod bind;
 mod bind_result;
 mod certificate;

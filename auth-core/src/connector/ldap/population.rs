@@ -12,6 +12,7 @@
 mod changes;
 mod memberships;
 mod reader;
+mod replicated;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -40,6 +40,13 @@ pub(super) enum Source {
         /// The server's cookie.
         cookie: String,
     },
+    /// By Active Directory's DirSync control.
+    Replication {
+        /// The server's invocation id: a restored server does not know what it told.
+        invocation: String,
+        /// The server's cookie, in base64.
+        cookie: String,
+    },
     /// By Active Directory's update sequence numbers.
     UpdateSequence {
         /// The server's invocation id: the numbers mean nothing on another one.

@@ -42,6 +42,8 @@ pub(super) struct SearchAnswer {
     pub(super) cookie: Vec<u8>,
     /// Whether the server answered as one that pages.
     pub(super) paged: bool,
+    /// The value of a DirSync answer.
+    pub(super) dir_sync: Option<Vec<u8>>,
 }
 
 impl Depth {

@@ -1,6 +1,7 @@
 //! Incremental reads: who changed, and who is proven to be gone.
 //!
-//! By update sequence numbers on Active Directory, bound to the server's invocation id; by content
+//! On Active Directory by its DirSync control where the service account may use it, else by update
+//! sequence numbers, both bound to the server's invocation id; by content
 //! synchronisation (RFC 4533) where the server offers it; else by `modifyTimestamp`, which sees no
 //! deletion. Whatever makes a position doubtful ends in a full read.
 
@@ -19,7 +20,7 @@ use crate::clock::Timestamp;
 use ldap3::Scope;
 
 /// More changes than this are better read in pages: a refresh comes in one piece.
-const MAX_REFRESHED: usize = 20_000;
+pub(super) const MAX_REFRESHED: usize = 20_000;
 /// Milliseconds from 1601-01-01 to 1970-01-01.
 const FILETIME_EPOCH_MILLIS: i64 = 11_644_473_600_000;
 
@@ -32,11 +33,11 @@ impl<'a> Population<'a> {
         root: &Root,
     ) -> Result<Option<Source>, Failure> {
         if self.is_active_directory() {
-            let invocation = self.invocation_id(reader, root).await?;
-            let usn = root.highest_usn();
-            return Ok(invocation
-                .zip(usn)
-                .map(|(invocation, usn)| Source::UpdateSequence { invocation, usn }));
+            let Some(invocation) = self.invocation_id(reader, root).await? else { return Ok(None) };
+            let replication = self.replication_source(reader, root, &invocation).await?;
+            let by_number = root.highest_usn();
+            return Ok(replication
+                .or_else(|| by_number.map(|usn| Source::UpdateSequence { invocation, usn })));
         }
         if !root.has_control(SYNC_REQUEST) {
             return Ok(None);
@@ -80,6 +81,15 @@ impl<'a> Population<'a> {
                 self.deleted_objects(reader, root, &changed).await?;
                 Ok(Some(Source::UpdateSequence { invocation: invocation.clone(), usn: highest }))
             }
+            Source::Replication { invocation, cookie } if self.is_active_directory() => {
+                if self.invocation_id(reader, root).await?.as_ref() != Some(invocation) {
+                    return Ok(None);
+                }
+                let cookie =
+                    self.replicated_people(reader, root, memberships, position, cookie).await?;
+                let invocation = invocation.clone();
+                Ok(cookie.map(|cookie| Source::Replication { invocation, cookie }))
+            }
             Source::SyncRefresh { cookie } if root.has_control(SYNC_REQUEST) => {
                 self.refreshed(reader, memberships, cookie).await
             }
@@ -88,7 +98,7 @@ impl<'a> Population<'a> {
     }
 
     /// People of the filter who changed.
-    async fn matching(
+    pub(super) async fn matching(
         &mut self,
         reader: &mut Reader<'a>,
         memberships: &mut Memberships<'a>,
@@ -161,7 +171,7 @@ impl<'a> Population<'a> {
     }
 
     /// Nobody is called gone by a directory in which nobody can be seen.
-    async fn somebody_matches(&self, reader: &mut Reader<'a>) -> Result<(), Failure> {
+    pub(super) async fn somebody_matches(&self, reader: &mut Reader<'a>) -> Result<(), Failure> {
         if self.entries > self.unmappable {
             return Ok(());
         }
@@ -250,7 +260,7 @@ fn usable(answer: RefreshAnswer) -> Result<Option<RefreshAnswer>, Failure> {
 }
 
 /// Accounts whose end came since the last read: nobody changed their entries.
-fn expired_between(from: Timestamp, to: Timestamp) -> String {
+pub(super) fn expired_between(from: Timestamp, to: Timestamp) -> String {
     let ticks = |at: Timestamp| at.millis().saturating_add(FILETIME_EPOCH_MILLIS) * 10_000;
     format!("(&(accountExpires>={})(accountExpires<={}))", ticks(from), ticks(to))
 }

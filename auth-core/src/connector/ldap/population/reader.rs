@@ -6,7 +6,7 @@
 use ldap3::Scope;
 
 use super::super::bind::Depth;
-use super::super::client::{Connection, RefreshAnswer};
+use super::super::client::{Connection, DirSyncAnswer, RefreshAnswer};
 use super::super::directory::Directory;
 use super::super::dn;
 use super::super::entry::Entry;
@@ -98,6 +98,17 @@ impl<'a> Reader<'a> {
         self.searches += 1;
         let answer = self.connection.refresh(request, cookie, limit).await;
         answer.map_err(|failure| failure.during("reading changed people"))
+    }
+
+    /// The next part of what changed since a cookie (Active Directory's DirSync).
+    pub(super) async fn dir_sync(
+        &mut self,
+        request: &SearchRequest,
+        cookie: &[u8],
+    ) -> Result<DirSyncAnswer, Failure> {
+        self.searches += 1;
+        let answer = self.connection.dir_sync(request, cookie).await;
+        answer.map_err(|failure| failure.during("reading changed entries"))
     }
 
     /// Whether anybody matches `user_filter` and shows the id.

@@ -1,0 +1,178 @@
+//! Incremental reads by Active Directory's DirSync control, where the service account has the right
+//! to replicate (`DS-Replication-Get-Changes` on the domain).
+//!
+//! It names every entry of the domain that changed, moved or was deleted, with what changed of it
+//! alone. People among them are read whole, in pages; who changed and is not found then has left
+//! the base or the filter. An odd answer, a cookie that is not taken, or too many changes end in a
+//! full read.
+
+use std::collections::HashSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ldap3::Scope;
+
+use super::super::client::{DIR_SYNC, DirSyncAnswer};
+use super::super::failure::Failure;
+use super::super::filter;
+use super::super::position::{ReadPosition, Source};
+use super::super::search::SearchRequest;
+use super::super::subject::SubjectSyntax;
+use super::changes::{MAX_REFRESHED, expired_between};
+use super::reader::{Pages, Reader, Root};
+use super::{Memberships, Population, PopulationItem};
+
+/// The one id that names deleted entries too.
+const ID: &str = "objectGUID";
+/// No honest server has more parts than this to send.
+const MAX_PARTS: usize = 100_000;
+/// People that are looked for in one search.
+const TOGETHER: usize = 200;
+
+/// What changed, by id.
+#[derive(Debug, Default)]
+struct Replicated {
+    cookie: Vec<u8>,
+    changed: HashSet<String>,
+    deleted: HashSet<String>,
+}
+
+impl<'a> Population<'a> {
+    /// Where the next read may go on; `None` where the service account may not replicate.
+    pub(super) async fn replication_source(
+        &self,
+        reader: &mut Reader<'a>,
+        root: &Root,
+        invocation: &str,
+    ) -> Result<Option<Source>, Failure> {
+        let settings = self.directory.settings();
+        if !settings.attributes.id.eq_ignore_ascii_case(ID) || !root.has_control(DIR_SYNC) {
+            return Ok(None);
+        }
+        // Nothing has this id: only the cookie at the end is wanted.
+        let nothing = format!("({ID}={})", filter::escape_bytes(&[0; 16]));
+        let request = self.replication_request(root, &nothing);
+        let found = match self.replicated(reader, &request, Vec::new()).await? {
+            Ok(found) => found,
+            Err(refused) => {
+                tracing::info!(
+                    directory = %settings.id, refused,
+                    "changes are found by update sequence numbers: with the right \"Replicating \
+                     Directory Changes\" the service account would see deletions and moves at once"
+                );
+                return Ok(None);
+            }
+        };
+        let cookie = STANDARD.encode(found.cookie);
+        Ok(Some(Source::Replication { invocation: invocation.to_owned(), cookie }))
+    }
+
+    /// Sends who changed since `cookie`. `None`, with nothing sent: everybody has to be read.
+    pub(super) async fn replicated_people(
+        &mut self,
+        reader: &mut Reader<'a>,
+        root: &Root,
+        memberships: &mut Memberships<'a>,
+        position: &ReadPosition,
+        cookie: &str,
+    ) -> Result<Option<String>, Failure> {
+        let Ok(cookie) = STANDARD.decode(cookie) else { return Ok(None) };
+        let request = self.replication_request(root, "(objectClass=*)");
+        let mut found = match self.replicated(reader, &request, cookie).await? {
+            Ok(found) => found,
+            Err(refused) => {
+                let directory = &self.directory.settings().id;
+                tracing::warn!(directory, refused, "changes cannot be told: everybody is read");
+                return Ok(None);
+            }
+        };
+        // Nobody changed an entry whose end came.
+        let expired = expired_between(position.at(), self.now);
+        self.matching(reader, memberships, &expired, false).await?;
+        found.changed.retain(|id| !found.deleted.contains(id));
+        let changed: Vec<String> = found.changed.into_iter().collect();
+        let mut gone = Vec::new();
+        for together in changed.chunks(TOGETHER) {
+            let seen = self.whole(reader, memberships, together).await?;
+            let missing = together.iter().filter(|id| !seen.contains(*id)).cloned();
+            gone.extend(missing.map(|subject| (subject, "out_of_filter")));
+        }
+        self.somebody_is_mappable()?;
+        gone.extend(found.deleted.into_iter().map(|subject| (subject, "gone")));
+        if !gone.is_empty() {
+            self.somebody_matches(reader).await?;
+        }
+        let items = gone.into_iter();
+        self.send(
+            items.map(|(subject, reason)| PopulationItem::Gone { subject, reason }).collect(),
+        )
+        .await?;
+        Ok(Some(STANDARD.encode(found.cookie)))
+    }
+
+    /// Everything of the domain: the control is good at its root alone.
+    fn replication_request(&self, root: &Root, filter: &str) -> SearchRequest {
+        let base = root.naming_context_of(&self.directory.settings().base_dn);
+        self.directory.request(base, Scope::Subtree, filter, &[])
+    }
+
+    /// All that changed since the cookie, or why that cannot be told.
+    async fn replicated(
+        &self,
+        reader: &mut Reader<'a>,
+        request: &SearchRequest,
+        cookie: Vec<u8>,
+    ) -> Result<Result<Replicated, String>, Failure> {
+        let mut found = Replicated { cookie, ..Replicated::default() };
+        for _ in 0..MAX_PARTS {
+            let DirSyncAnswer { search, next } = reader.dir_sync(request, &found.cookie).await?;
+            if search.code != 0 {
+                return Ok(Err(format!("result {}: {}", search.code, search.diagnostic)));
+            }
+            let Some((cookie, more)) = next else {
+                return Ok(Err("the answer has no cookie".to_owned()));
+            };
+            found.cookie = cookie;
+            for entry in &search.entries {
+                let id = entry.first(ID).and_then(|id| SubjectSyntax::Guid.render(id));
+                let Some(id) = id else {
+                    return Ok(Err(format!("a changed entry has no {ID}: {}", entry.dn)));
+                };
+                if entry.is_true("isDeleted") {
+                    found.deleted.insert(id);
+                } else {
+                    found.changed.insert(id);
+                }
+            }
+            if found.changed.len() + found.deleted.len() > MAX_REFRESHED {
+                return Ok(Err(format!("more than {MAX_REFRESHED} changes")));
+            }
+            if !more {
+                return Ok(Ok(found));
+            }
+        }
+        Ok(Err("the server sends parts without end".to_owned()))
+    }
+
+    /// Sends those of these entries that are people now; gives the ids that it found.
+    async fn whole(
+        &mut self,
+        reader: &mut Reader<'a>,
+        memberships: &mut Memberships<'a>,
+        ids: &[String],
+    ) -> Result<HashSet<String>, Failure> {
+        let named: Vec<String> =
+            ids.iter().filter_map(|id| SubjectSyntax::Guid.filter(ID, id)).collect();
+        let user_filter = self.directory.settings().user_filter.as_str();
+        let either = filter::any_of(&named);
+        let request = self.people_request(&filter::all_of(&[user_filter, either.as_str()]), false);
+        let mut seen = HashSet::new();
+        let mut pages = Pages::new(&request, "reading changed people");
+        while let Some(entries) = reader.next_page(&mut pages).await? {
+            let ids = entries.iter().filter_map(|entry| entry.first(ID));
+            seen.extend(ids.filter_map(|id| SubjectSyntax::Guid.render(id)));
+            self.send_people(entries, memberships).await?;
+        }
+        Ok(seen)
+    }
+}

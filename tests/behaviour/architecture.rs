@@ -48,6 +48,7 @@ const WALLS: &[Wall] = &[
     wall("auth-core/src/random.rs", &[PROTOCOLS, LATER, SHELL, &["crate::store"], IO]),
     wall("auth-core/src/secret.rs", &[PROTOCOLS, LATER, SHELL, &["crate::store"], IO]),
     wall("auth-core/src/audit.rs", &[PROTOCOLS, LATER, SHELL, &["crate::store"], IO]),
+    wall("auth-core/src/reach.rs", &[PROTOCOLS, LATER, SHELL, &["crate::store"], IO]),
     wall("auth-core/src/key_ring", &[PROTOCOLS, LATER, SHELL, &["crate::store", "tokio"]]),
     // A connector knows neither the others nor what becomes of the identity.
     Wall { but: NORMALISE, ..wall("auth-core/src/connector/ldap", &[LATER, SHELL, STORE, FACTOR]) },

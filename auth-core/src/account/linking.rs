@@ -12,8 +12,9 @@ use crate::clock::Timestamp;
 use crate::connector::VerifiedIdentity;
 use crate::store::{AccountRecord, IdentityRecord, SessionRecord};
 
-/// How old a signed-in person's own proof may be when they link another identity.
-pub const FRESH_PROOF: Duration = Duration::from_secs(10 * 60);
+/// How old a signed-in person's own proof may be when they change what protects their account: link
+/// another identity, add a factor, remove one.
+pub const FRESH_PROOF: Duration = Duration::from_secs(5 * 60);
 
 /// Why an identity is not linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,4 +145,38 @@ pub fn may_change_identities(
         return Err(LinkRefusal::FactorNotProved);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::store::AccountId;
+
+    #[test]
+    fn one_identity_leads_the_profile() {
+        let identity = |connector: &str, at: i64| IdentityRecord {
+            connector: connector.to_owned(),
+            subject: format!("{connector}-1"),
+            account: AccountId(Uuid::from_u128(1)),
+            linked_at: Timestamp::from_seconds(at),
+        };
+        let joined = |connector: &str| (connector == "okta").then_some("corp");
+        let leader = |identities: &[IdentityRecord]| {
+            leading_identity(identities, joined).map(|leader| leader.connector.clone())
+        };
+        assert_eq!(leader(&[]), None);
+        assert_eq!(leader(&[identity("okta", 5)]).as_deref(), Some("okta"));
+        // The first one leads, in whatever order they come.
+        let two = [identity("github", 9), identity("okta", 5)];
+        assert_eq!(leader(&two).as_deref(), Some("okta"));
+        // A directory that the first one's connector is joined with leads, whenever it came.
+        let three = [identity("okta", 5), identity("github", 9), identity("corp", 20)];
+        assert_eq!(leader(&three).as_deref(), Some("corp"));
+        // Who merely linked a directory's identity takes nothing from it.
+        let own = [identity("github", 5), identity("corp", 20), identity("okta", 30)];
+        assert_eq!(leader(&own).as_deref(), Some("github"));
+    }
 }

@@ -76,6 +76,9 @@ pub struct ProviderSettings {
     pub rotation: RotationPolicy,
     /// What single clients are told beside the usual claims.
     pub claim_rules: Vec<ClaimRule>,
+    /// Whether any connector maps further claims. Where none does, nothing of that kind is told, and
+    /// no store is asked for it at each userinfo request. Default: `true`.
+    pub further_claims: bool,
 }
 
 impl ProviderSettings {
@@ -88,6 +91,7 @@ impl ProviderSettings {
             session_lengths: SessionLengths::default(),
             rotation: RotationPolicy::default(),
             claim_rules: Vec::new(),
+            further_claims: true,
         }
     }
 }
@@ -104,6 +108,7 @@ pub struct Provider {
     keys: KeyCabinet,
     session_lengths: SessionLengths,
     rotation: RotationPolicy,
+    further_claims: bool,
     recheck: Option<Arc<dyn AccountRecheck>>,
     /// Opened at its first use: it never changes.
     hash_key: tokio::sync::OnceCell<HashKey>,
@@ -134,6 +139,7 @@ impl Provider {
             keys: KeyCabinet::default(),
             session_lengths: settings.session_lengths,
             rotation: settings.rotation,
+            further_claims: settings.further_claims,
             recheck: None,
             hash_key: tokio::sync::OnceCell::new(),
         })

@@ -1,15 +1,11 @@
 //! The proof that a session's person proved who they are just now, with all that they have: what a
 //! change of the account's own protection asks for.
 
-use std::time::Duration;
-
 use super::Session;
+pub use crate::account::linking::FRESH_PROOF as FRESH_FOR;
 use crate::clock::Timestamp;
 use crate::login::flow::AAL2;
 use crate::store::{AccountRecord, SessionId};
-
-/// How long a login counts as fresh.
-pub const FRESH_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// Proof of a fresh login. An account that has a second factor passed it in that login.
 ///

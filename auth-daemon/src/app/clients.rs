@@ -28,6 +28,7 @@ pub(super) fn provider_settings(config: &mut Config) -> Result<ProviderSettings,
             set: rule.set,
         })
         .collect();
+    settings.further_claims = keeps_further_claims(config);
     settings.session_lengths = SessionLengths {
         web: config.session.web,
         mobile: config.session.mobile,
@@ -35,6 +36,15 @@ pub(super) fn provider_settings(config: &mut Config) -> Result<ProviderSettings,
         sso: config.session.sso,
     };
     Ok(settings)
+}
+
+/// Whether any connector brings claims beside those that every account has.
+fn keeps_further_claims(config: &Config) -> bool {
+    config.directories.iter().any(|directory| {
+        let map = &directory.attributes;
+        !map.claims.is_empty() || map.picture.is_some() || !directory.group_map.is_empty()
+    }) || config.saml.iter().any(|connection| !connection.attributes.claims.is_empty())
+        || config.oidc.iter().any(|connection| !connection.attributes.claims.is_empty())
 }
 
 fn client(client: config::Client) -> Result<Client, ClientError> {

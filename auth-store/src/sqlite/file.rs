@@ -103,16 +103,6 @@ pub(super) fn connect(place: &Place) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// The connection that writes. A batch of a synchronisation touches thousands of pages of the
-/// indexes: they stay in memory (at most 16 MiB), and the log is emptied after 16 MiB instead of 4.
-pub(super) fn connect_writer(place: &Place) -> Result<Connection, StoreError> {
-    let connection = connect(place)?;
-    connection
-        .execute_batch("PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;")
-        .map_err(failure)?;
-    Ok(connection)
-}
-
 /// A further connection to a file that is open already, for reading.
 pub(super) fn connect_reader(place: &Place) -> Result<Connection, StoreError> {
     let connection = connect(place)?;

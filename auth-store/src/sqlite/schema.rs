@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::error::failure;
 use super::file::{
-    Place, connect_to_inspect, connect_writer, create_file, has_anything_but, has_table,
+    Place, connect, connect_to_inspect, create_file, has_anything_but, has_table,
     use_write_ahead_log,
 };
 use super::keys::set_named_value;
@@ -98,7 +98,7 @@ pub(super) fn open(
         // A schema that is refused is refused before the file is touched.
         plan(known, &applied(&connect_to_inspect(place)?)?)?;
     }
-    let connection = connect_writer(place)?;
+    let connection = connect(place)?;
     if matches!(place, Place::File(_)) {
         use_write_ahead_log(&connection)?;
     }

@@ -9,6 +9,7 @@
 mod accounts;
 pub mod bare;
 mod check;
+mod code_flow;
 mod connection;
 mod cores;
 mod factor;
@@ -16,6 +17,7 @@ mod figures;
 mod ldap_login;
 mod login;
 mod machine;
+mod many_sessions;
 mod process;
 mod refresh;
 mod report;
@@ -34,10 +36,20 @@ use crate::harness::postgres::PostgresServer;
 use report::Report;
 use site::Backend;
 
-/// The measurements by name, in their order. The last one takes minutes, so it runs only when it is
-/// named.
-pub const NAMES: [&str; 9] =
-    ["start", "check", "refresh", "factor", "login", "ldap-login", "memory", "saml", "sync"];
+/// The measurements by name, in their order. `oidc` is `check`, `refresh`, whole code flows, and
+/// checks beside a million sessions. The last one takes minutes, so it runs only when it is named.
+pub const NAMES: [&str; 10] = [
+    "start",
+    "check",
+    "refresh",
+    "oidc",
+    "factor",
+    "login",
+    "ldap-login",
+    "memory",
+    "saml",
+    "sync",
+];
 /// People of the directory that is synchronised, if nobody says.
 const PEOPLE: usize = 100_000;
 
@@ -73,14 +85,18 @@ async fn measure(
     if wanted("start") {
         start::measure(report).await?;
     }
-    if ["check", "refresh", "factor"].into_iter().any(wanted) {
+    if ["check", "refresh", "oidc", "factor"].into_iter().any(wanted) {
         let postgres = PostgresServer::start()?;
         for backend in [Backend::Sqlite, Backend::Postgres(&postgres)] {
-            if wanted("check") {
+            if wanted("check") || wanted("oidc") {
                 check::measure(report, backend, program).await?;
             }
-            if wanted("refresh") {
+            if wanted("refresh") || wanted("oidc") {
                 refresh::measure(report, backend).await?;
+            }
+            if wanted("oidc") {
+                code_flow::measure(report, backend).await?;
+                many_sessions::measure(report, backend).await?;
             }
             if wanted("factor") {
                 factor::measure(report, backend).await?;

@@ -146,10 +146,15 @@ impl Site {
 
     /// A request for the account page with the browser's session cookie.
     pub(super) fn account_request(&self) -> Result<Vec<u8>> {
+        let headers = [self.host(), self.cookie()?];
+        Ok(Request { method: "GET", path: "/account", headers: &headers, body: "" }.bytes())
+    }
+
+    /// The header with the browser's session cookie.
+    pub(super) fn cookie(&self) -> Result<String> {
         let url = Url::parse(self.daemon.issuer())?;
         let cookie = self.browser.cookie(&url, "auth_session").context("no session cookie")?;
-        let headers = [self.host(), format!("Cookie: auth_session={cookie}")];
-        Ok(Request { method: "GET", path: "/account", headers: &headers, body: "" }.bytes())
+        Ok(format!("Cookie: auth_session={cookie}"))
     }
 
     /// Makes sure that what was measured was the checking of live sessions.

@@ -41,7 +41,7 @@ impl Provider {
         client: &Client,
         scope: &Scope,
     ) -> Result<ClaimMap, ProviderError> {
-        if claims::tells_connector_claims(client, scope) {
+        if self.further_claims && claims::tells_connector_claims(client, scope) {
             return Ok(self.store.claims(account).await?);
         }
         Ok(ClaimMap::new())

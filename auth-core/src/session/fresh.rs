@@ -51,6 +51,8 @@ impl<'a> FreshSession<'a> {
 mod tests {
     use uuid::Uuid;
 
+    use std::time::Duration;
+
     use super::*;
     use crate::login::flow::AAL1;
     use crate::store::{AccountId, SessionRecord};

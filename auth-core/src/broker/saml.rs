@@ -4,7 +4,7 @@
 //! [`Broker::saml_response`] judges it and parks the unspent assertion under the login that it
 //! answers. The browser's next request carries the cookie, and [`Broker::redeem_returned`] compares
 //! it before anybody is let in. In another browser the parked assertion is dropped. What came
-//! without a login that it answers is [`super::saml_offer`]'s.
+//! without a login that it answers belongs to `saml_offer`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

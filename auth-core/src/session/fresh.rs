@@ -49,9 +49,9 @@ impl<'a> FreshSession<'a> {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use std::time::Duration;
+
+    use uuid::Uuid;
 
     use super::*;
     use crate::login::flow::AAL1;

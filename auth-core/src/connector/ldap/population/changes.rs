@@ -34,7 +34,7 @@ impl<'a> Population<'a> {
     ) -> Result<Option<Source>, Failure> {
         if self.is_active_directory() {
             let Some(invocation) = self.invocation_id(reader, root).await? else { return Ok(None) };
-            let replication = self.replication_source(reader, root, &invocation).await?;
+            let replication = self.replication_source(root, &invocation).await;
             let by_number = root.highest_usn();
             return Ok(replication
                 .or_else(|| by_number.map(|usn| Source::UpdateSequence { invocation, usn })));

@@ -39,20 +39,15 @@ struct Replicated {
 
 impl<'a> Population<'a> {
     /// Where the next read may go on; `None` where the service account may not replicate.
-    pub(super) async fn replication_source(
-        &self,
-        reader: &mut Reader<'a>,
-        root: &Root,
-        invocation: &str,
-    ) -> Result<Option<Source>, Failure> {
+    pub(super) async fn replication_source(&self, root: &Root, invocation: &str) -> Option<Source> {
         let settings = self.directory.settings();
         if !settings.attributes.id.eq_ignore_ascii_case(ID) || !root.has_control(DIR_SYNC) {
-            return Ok(None);
+            return None;
         }
         // Nothing has this id: only the cookie at the end is wanted.
         let nothing = format!("({ID}={})", filter::escape_bytes(&[0; 16]));
         let request = self.replication_request(root, &nothing);
-        let found = match self.replicated(reader, &request, Vec::new()).await? {
+        let found = match self.replicated(&request, Vec::new()).await {
             Ok(found) => found,
             Err(refused) => {
                 tracing::info!(
@@ -60,11 +55,11 @@ impl<'a> Population<'a> {
                     "changes are found by update sequence numbers: with the right \"Replicating \
                      Directory Changes\" the service account would see deletions and moves at once"
                 );
-                return Ok(None);
+                return None;
             }
         };
         let cookie = STANDARD.encode(found.cookie);
-        Ok(Some(Source::Replication { invocation: invocation.to_owned(), cookie }))
+        Some(Source::Replication { invocation: invocation.to_owned(), cookie })
     }
 
     /// Sends who changed since `cookie`. `None`, with nothing sent: everybody has to be read.
@@ -78,7 +73,7 @@ impl<'a> Population<'a> {
     ) -> Result<Option<String>, Failure> {
         let Ok(cookie) = STANDARD.decode(cookie) else { return Ok(None) };
         let request = self.replication_request(root, "(objectClass=*)");
-        let mut found = match self.replicated(reader, &request, cookie).await? {
+        let mut found = match self.replicated(&request, cookie).await {
             Ok(found) => found,
             Err(refused) => {
                 let directory = &self.directory.settings().id;
@@ -116,28 +111,27 @@ impl<'a> Population<'a> {
         self.directory.request(base, Scope::Subtree, filter, &[])
     }
 
-    /// All that changed since the cookie, or why that cannot be told.
+    /// All that changed since the cookie, or why that cannot be told. On a connection of its own: a
+    /// server that takes too long over it costs this way of finding changes, and not the read.
     async fn replicated(
         &self,
-        reader: &mut Reader<'a>,
         request: &SearchRequest,
         cookie: Vec<u8>,
-    ) -> Result<Result<Replicated, String>, Failure> {
+    ) -> Result<Replicated, String> {
+        let failed = |failure: Failure| failure.message;
+        let mut reader = Reader::open(self.directory, &self.server).await.map_err(failed)?;
         let mut found = Replicated { cookie, ..Replicated::default() };
         for _ in 0..MAX_PARTS {
-            let DirSyncAnswer { search, next } = reader.dir_sync(request, &found.cookie).await?;
+            let answer = reader.dir_sync(request, &found.cookie).await.map_err(failed)?;
+            let DirSyncAnswer { search, next } = answer;
             if search.code != 0 {
-                return Ok(Err(format!("result {}: {}", search.code, search.diagnostic)));
+                return Err(format!("result {}: {}", search.code, search.diagnostic));
             }
-            let Some((cookie, more)) = next else {
-                return Ok(Err("the answer has no cookie".to_owned()));
-            };
+            let (cookie, more) = next.ok_or("the answer has no cookie")?;
             found.cookie = cookie;
             for entry in &search.entries {
                 let id = entry.first(ID).and_then(|id| SubjectSyntax::Guid.render(id));
-                let Some(id) = id else {
-                    return Ok(Err(format!("a changed entry has no {ID}: {}", entry.dn)));
-                };
+                let id = id.ok_or_else(|| format!("a changed entry has no {ID}: {}", entry.dn))?;
                 if entry.is_true("isDeleted") {
                     found.deleted.insert(id);
                 } else {
@@ -145,13 +139,13 @@ impl<'a> Population<'a> {
                 }
             }
             if found.changed.len() + found.deleted.len() > MAX_REFRESHED {
-                return Ok(Err(format!("more than {MAX_REFRESHED} changes")));
+                return Err(format!("more than {MAX_REFRESHED} changes"));
             }
             if !more {
-                return Ok(Ok(found));
+                return Ok(found);
             }
         }
-        Ok(Err("the server sends parts without end".to_owned()))
+        Err("the server sends parts without end".to_owned())
     }
 
     /// Sends those of these entries that are people now; gives the ids that it found.

@@ -163,10 +163,11 @@ fn prepare(mut config: Config, random: &Arc<dyn Random>) -> anyhow::Result<Prepa
     let settings = broker_settings(&config);
     let passkeys = connectors::passkeys(&config).map_err(refused)?;
     let syncs = synchronisation::plans(&config);
-    let connections = saml::Connections::new(std::mem::take(&mut config.saml), &config.public_url);
     let targets = Arc::new(Targets::take(&mut config));
     let provider_settings = clients::provider_settings(&mut config)
         .map_err(|error| refused(anyhow::Error::new(error)))?;
+    // From here on the configuration has no SAML connections any more.
+    let connections = saml::Connections::new(std::mem::take(&mut config.saml), &config.public_url);
     let mut connectors = connectors::connectors(config, random).map_err(refused)?;
     connectors.redirects.extend(connections.places().map(RedirectConnector::Saml));
     Ok(Prepared {

@@ -29,8 +29,8 @@ impl<'a> DirectoryFacts<'a> {
 }
 
 impl Broker {
-    /// Notes it; further claims only from the identity that leads the profile. `true` when the password was changed since it was noted last: then all sessions
-    /// of the account ended.
+    /// Notes it; further claims only from the identity that leads the profile. `true` when the
+    /// password was changed since it was noted last: then all sessions of the account ended.
     pub(super) async fn note_facts(
         &self,
         account: &AccountRecord,

@@ -233,3 +233,24 @@ async fn what_is_accepted_by_the_legacy_switch_alone_is_counted_and_recorded() -
     ensure!(metrics.contains(line), "{metrics}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn further_attributes_reach_the_client() -> Result<()> {
+    let options = SimpleSamlPhpOptions {
+        directory_ids: vec![("alice", "B-1".to_owned())],
+        ..SimpleSamlPhpOptions::default()
+    };
+    let more = "attributes = { claims = { badge = \"directoryId\" } }";
+    let site = site_with(options, more, |daemon| daemon).await?;
+    let browser = Browser::new()?;
+    through(&site, &browser, "alice").await?.expect(200)?;
+    let party = common::relying_party(&site.daemon).await?;
+    let authorization = party.authorize(common::SCOPE);
+    let page = browser.get(authorization.url.as_str()).await?;
+    let page = browser.follow(page, |url| url.as_str().starts_with(common::REDIRECT)).await?;
+    let code = party.code(&authorization, &page.location()?)?;
+    let tokens = party.exchange(&authorization, &code).await?;
+    let told = party.userinfo(&tokens.access_token).await?.json()?;
+    ensure!(told["badge"] == "B-1" && told["preferred_username"] == "alice", "{told}");
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! Synchronisation of the accounts with a real OpenLDAP server, by the built program.
 
 mod brake;
+mod domain_controller;
 mod faults;
 mod lifecycle;
 mod nodes;

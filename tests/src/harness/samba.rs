@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -156,10 +157,13 @@ impl Drop for SambaAd {
     }
 }
 
-/// A loopback address on which the LDAP port is free.
+/// A loopback address on which the LDAP port is free. It is bound only later: none is given twice
+/// in a process.
 fn free_address() -> Result<Ipv4Addr> {
+    static GIVEN: AtomicU8 = AtomicU8::new(0);
     let process = std::process::id().to_be_bytes();
-    (0..64u8)
+    std::iter::repeat_with(|| GIVEN.fetch_add(1, Ordering::Relaxed) % 64)
+        .take(64)
         .map(|number| Ipv4Addr::new(127, 64 + number, process[2], process[3].clamp(1, 254)))
         .find(|&address| TcpListener::bind((address, 389)).is_ok())
         .context("no loopback address with a free port 389")

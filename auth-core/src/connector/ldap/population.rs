@@ -143,6 +143,7 @@ impl LdapConnector {
             unmappable: 0,
             unreadable: 0,
             latest: None,
+            searches_apart: 0,
             begun: Instant::now(),
         };
         population.read(reader, reading).await.map_err(|failure| {
@@ -170,6 +171,8 @@ struct Population<'a> {
     unreadable: u64,
     /// The latest `modifyTimestamp` seen.
     latest: Option<Timestamp>,
+    /// Search requests on other connections than the read's own.
+    searches_apart: u64,
     begun: Instant,
 }
 
@@ -218,7 +221,7 @@ impl<'a> Population<'a> {
         PopulationRead {
             incremental,
             entries: self.entries,
-            searches: reader.searches(),
+            searches: reader.searches() + self.searches_apart,
             unmappable: self.unmappable,
             position,
             server: self.server.url().to_owned(),

@@ -28,7 +28,7 @@ impl<'a> Population<'a> {
     /// Where the next read may go on, noted before this one begins. `None`: only by the times of
     /// the entries themselves, if at all.
     pub(super) async fn source_before(
-        &self,
+        &mut self,
         reader: &mut Reader<'a>,
         root: &Root,
     ) -> Result<Option<Source>, Failure> {

@@ -6,7 +6,8 @@
 //! the base or the filter. An odd answer, a cookie that is not taken, or too many changes end in a
 //! full read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,22 +25,35 @@ use super::{Memberships, Population, PopulationItem};
 
 /// The one id that names deleted entries too.
 const ID: &str = "objectGUID";
-/// No honest server has more parts than this to send.
-const MAX_PARTS: usize = 100_000;
+/// A full read is quicker than more than this.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// In bytes. It has a part for each domain controller; the position is kept in the store.
+const MAX_COOKIE: usize = 64 * 1024;
 /// People that are looked for in one search.
 const TOGETHER: usize = 200;
 
-/// What changed, by id.
+/// What changed, by id: whether the entry is deleted now.
 #[derive(Debug, Default)]
 struct Replicated {
     cookie: Vec<u8>,
-    changed: HashSet<String>,
-    deleted: HashSet<String>,
+    deleted: HashMap<String, bool>,
+}
+
+/// Why changes cannot be told.
+enum Refusal {
+    /// With a result code of the server.
+    Refused(String),
+    /// Anything else.
+    Failed(String),
 }
 
 impl<'a> Population<'a> {
     /// Where the next read may go on; `None` where the service account may not replicate.
-    pub(super) async fn replication_source(&self, root: &Root, invocation: &str) -> Option<Source> {
+    pub(super) async fn replication_source(
+        &mut self,
+        root: &Root,
+        invocation: &str,
+    ) -> Option<Source> {
         let settings = self.directory.settings();
         if !settings.attributes.id.eq_ignore_ascii_case(ID) || !root.has_control(DIR_SYNC) {
             return None;
@@ -49,11 +63,18 @@ impl<'a> Population<'a> {
         let request = self.replication_request(root, &nothing);
         let found = match self.replicated(&request, Vec::new()).await {
             Ok(found) => found,
-            Err(refused) => {
+            Err(Refusal::Refused(refused)) => {
                 tracing::info!(
                     directory = %settings.id, refused,
                     "changes are found by update sequence numbers: with the right \"Replicating \
                      Directory Changes\" the service account would see deletions and moves at once"
+                );
+                return None;
+            }
+            Err(Refusal::Failed(error)) => {
+                tracing::warn!(
+                    directory = %settings.id, error,
+                    "DirSync failed: changes are found by update sequence numbers"
                 );
                 return None;
             }
@@ -73,19 +94,20 @@ impl<'a> Population<'a> {
     ) -> Result<Option<String>, Failure> {
         let Ok(cookie) = STANDARD.decode(cookie) else { return Ok(None) };
         let request = self.replication_request(root, "(objectClass=*)");
-        let mut found = match self.replicated(&request, cookie).await {
+        let found = match self.replicated(&request, cookie).await {
             Ok(found) => found,
-            Err(refused) => {
+            Err(Refusal::Refused(error) | Refusal::Failed(error)) => {
                 let directory = &self.directory.settings().id;
-                tracing::warn!(directory, refused, "changes cannot be told: everybody is read");
+                tracing::warn!(directory, error, "changes cannot be told: everybody is read");
                 return Ok(None);
             }
         };
         // Nobody changed an entry whose end came.
         let expired = expired_between(position.at(), self.now);
         self.matching(reader, memberships, &expired, false).await?;
-        found.changed.retain(|id| !found.deleted.contains(id));
-        let changed: Vec<String> = found.changed.into_iter().collect();
+        let (deleted, changed): (Vec<_>, Vec<_>) =
+            found.deleted.into_iter().partition(|(_, deleted)| *deleted);
+        let changed: Vec<String> = changed.into_iter().map(|(id, _)| id).collect();
         let mut gone = Vec::new();
         for together in changed.chunks(TOGETHER) {
             let seen = self.whole(reader, memberships, together).await?;
@@ -93,7 +115,7 @@ impl<'a> Population<'a> {
             gone.extend(missing.map(|subject| (subject, "out_of_filter")));
         }
         self.somebody_is_mappable()?;
-        gone.extend(found.deleted.into_iter().map(|subject| (subject, "gone")));
+        gone.extend(deleted.into_iter().map(|(subject, _)| (subject, "gone")));
         if !gone.is_empty() {
             self.somebody_matches(reader).await?;
         }
@@ -114,38 +136,15 @@ impl<'a> Population<'a> {
     /// All that changed since the cookie, or why that cannot be told. On a connection of its own: a
     /// server that takes too long over it costs this way of finding changes, and not the read.
     async fn replicated(
-        &self,
+        &mut self,
         request: &SearchRequest,
         cookie: Vec<u8>,
-    ) -> Result<Replicated, String> {
-        let failed = |failure: Failure| failure.message;
-        let mut reader = Reader::open(self.directory, &self.server).await.map_err(failed)?;
-        let mut found = Replicated { cookie, ..Replicated::default() };
-        for _ in 0..MAX_PARTS {
-            let answer = reader.dir_sync(request, &found.cookie).await.map_err(failed)?;
-            let DirSyncAnswer { search, next } = answer;
-            if search.code != 0 {
-                return Err(format!("result {}: {}", search.code, search.diagnostic));
-            }
-            let (cookie, more) = next.ok_or("the answer has no cookie")?;
-            found.cookie = cookie;
-            for entry in &search.entries {
-                let id = entry.first(ID).and_then(|id| SubjectSyntax::Guid.render(id));
-                let id = id.ok_or_else(|| format!("a changed entry has no {ID}: {}", entry.dn))?;
-                if entry.is_true("isDeleted") {
-                    found.deleted.insert(id);
-                } else {
-                    found.changed.insert(id);
-                }
-            }
-            if found.changed.len() + found.deleted.len() > MAX_REFRESHED {
-                return Err(format!("more than {MAX_REFRESHED} changes"));
-            }
-            if !more {
-                return Ok(found);
-            }
-        }
-        Err("the server sends parts without end".to_owned())
+    ) -> Result<Replicated, Refusal> {
+        let opened = Reader::open(self.directory, &self.server).await;
+        let mut reader = opened.map_err(|failure| Refusal::Failed(failure.message))?;
+        let found = parts(&mut reader, request, cookie).await;
+        self.searches_apart += reader.searches();
+        found
     }
 
     /// Sends those of these entries that are people now; gives the ids that it found.
@@ -169,4 +168,45 @@ impl<'a> Population<'a> {
         }
         Ok(seen)
     }
+}
+
+/// Reads part after part. An entry may be in several: what the last one says counts.
+async fn parts(
+    reader: &mut Reader<'_>,
+    request: &SearchRequest,
+    cookie: Vec<u8>,
+) -> Result<Replicated, Refusal> {
+    let begun = Instant::now();
+    let mut found = Replicated { cookie, ..Replicated::default() };
+    let failed = |problem: String| Err(Refusal::Failed(problem));
+    while begun.elapsed() < PATIENCE {
+        let answer = reader.dir_sync(request, &found.cookie).await;
+        let answer = answer.map_err(|failure| Refusal::Failed(failure.message))?;
+        let DirSyncAnswer { search, next } = answer;
+        if search.code != 0 {
+            return Err(Refusal::Refused(format!("result {}: {}", search.code, search.diagnostic)));
+        }
+        let Some((cookie, more)) = next else { return failed("the answer has no cookie".into()) };
+        if cookie.len() > MAX_COOKIE {
+            return failed(format!(
+                "the cookie has {} bytes, more than {MAX_COOKIE}",
+                cookie.len()
+            ));
+        }
+        found.cookie = cookie;
+        for entry in &search.entries {
+            let id = entry.first(ID).and_then(|id| SubjectSyntax::Guid.render(id));
+            let Some(id) = id else {
+                return failed(format!("a changed entry has no {ID}: {}", entry.dn));
+            };
+            found.deleted.insert(id, entry.is_true("isDeleted"));
+        }
+        if found.deleted.len() > MAX_REFRESHED {
+            return failed(format!("more than {MAX_REFRESHED} changes"));
+        }
+        if !more {
+            return Ok(found);
+        }
+    }
+    failed(format!("the parts did not end within {} seconds", PATIENCE.as_secs()))
 }

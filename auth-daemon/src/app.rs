@@ -59,6 +59,11 @@ impl Site {
         if self.secure { "__Host-auth_last" } else { "auth_last" }
     }
 
+    /// Name of the cookie by which a browser is known for the names that signed in there.
+    pub(crate) const fn known_cookie(&self) -> &'static str {
+        if self.secure { "__Host-auth_known" } else { "auth_known" }
+    }
+
     /// Name of the cookie of a remembered device.
     pub(crate) const fn device_cookie(&self) -> &'static str {
         if self.secure { "__Host-auth_device" } else { "auth_device" }

@@ -10,6 +10,7 @@ mod embedding;
 mod factor_table;
 mod forward_auth;
 mod handoff_gitlab;
+mod known_browser;
 mod ldap_faults;
 mod login_ldap;
 mod login_oidc;

@@ -1,17 +1,21 @@
-//! Remembering a device after a second factor was passed on it.
+//! What a browser keeps after a login: that it is known for the name, and that its device is
+//! remembered after a second factor was passed on it.
 
 use super::sign_in::At;
 use super::{Broker, BrokerError};
 use crate::audit::AuditRecord;
 use crate::clock::Timestamp;
-use crate::login::CompletedLogin;
 use crate::login::flow::AAL2;
+use crate::login::{self, CompletedLogin, KnownBrowser, TypedName};
 use crate::secret::Token;
 use crate::store::{DeviceId, DeviceRecord};
 
 /// What a browser says of itself when it answers a login's form.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Device<'a> {
+    /// An earlier [`Completed::known_browser`](super::Completed::known_browser): attempts from a
+    /// browser on which the person signed in before are counted apart from strangers'.
+    pub known: Option<&'a str>,
     /// The token of an earlier [`RememberedDevice`], from the device cookie.
     pub token: Option<&'a Token>,
     /// Whether the person asks for this device to be remembered.
@@ -28,6 +32,33 @@ pub struct RememberedDevice {
 }
 
 impl Broker {
+    /// Whether somebody signed in with this name on this browser before.
+    pub(super) async fn known_browser(
+        &self,
+        name: &TypedName,
+        at: &At<'_>,
+    ) -> Result<Option<KnownBrowser>, BrokerError> {
+        let Some(cookie) = at.device.known else { return Ok(None) };
+        Ok(KnownBrowser::recognise(&self.hash_key().await?, cookie, name))
+    }
+
+    /// What the browser is to keep, so that it is known the next time. The login is over already:
+    /// a browser that is not remembered is only a stranger again.
+    pub(super) async fn remember_browser(
+        &self,
+        completed: &CompletedLogin,
+        at: &At<'_>,
+    ) -> Option<String> {
+        let name = completed.typed_name()?;
+        match self.hash_key().await {
+            Ok(key) => Some(login::remember(&key, at.device.known, name, self.random.as_ref())),
+            Err(error) => {
+                tracing::error!(%error, "a browser was not remembered");
+                None
+            }
+        }
+    }
+
     /// Remembers the device of a login that passed two factors, if its person asked for it. The
     /// login is over already: a device that could not be remembered is only asked again.
     pub(super) async fn remember_device(

@@ -137,6 +137,8 @@ pub struct Completed {
     pub recovery_codes: Vec<Secret>,
     /// The device that is remembered from now on.
     pub device: Option<RememberedDevice>,
+    /// What the browser is to keep for [`Device::known`](super::Device::known), after a password.
+    pub known_browser: Option<String>,
 }
 
 /// What the sign-in form shows.

@@ -1,6 +1,5 @@
 //! The first factor: count, judge, admit, and ask the flow what comes next.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,7 +13,7 @@ use crate::factor::PASSKEY;
 use crate::login::flow::{self, Decision};
 use crate::login::step::StepName;
 use crate::login::throttle::{self, Counters};
-use crate::login::{PendingLogin, Stage};
+use crate::login::{PendingLogin, Stage, TypedName};
 use crate::secret::Secret;
 use crate::store::{AccountRecord, Attempt, ThrottleRule};
 
@@ -23,6 +22,13 @@ pub(super) struct Refused {
     pub(super) reason: &'static str,
     pub(super) detail: Option<String>,
     pub(super) notice: Notice,
+}
+
+/// What was typed beside a right password.
+pub(super) struct Typed {
+    name: TypedName,
+    /// The throttle counters that a right answer clears.
+    clear: Vec<String>,
 }
 
 impl Refused {
@@ -44,7 +50,11 @@ impl Broker {
         // Of one source only so many are judged at once; the others wait, and are turned away
         // when those before them used up what a source may get wrong.
         let _turn = self.sources.turn(at.origin.ip).await;
-        if let Some(retry_after) = self.sources.wait(at.origin.ip) {
+        let name = TypedName::new(connector, username);
+        let known = self.known_browser(&name, at).await?;
+        // Somebody else behind the same address does not keep out who signed in here before.
+        let wait = if known.is_some() { None } else { self.sources.wait(at.origin.ip) };
+        if let Some(retry_after) = wait {
             self.audit_refusal(
                 &login,
                 connector,
@@ -55,16 +65,17 @@ impl Broker {
             .await?;
             return Ok(Step::Wait { retry_after });
         }
-        let outcome = self.judge(&login, connector, username, password, at.origin.ip, at).await?;
-        let (identity, counters) = match outcome {
-            Judged::Identity(identity, counters) => (identity, counters),
+        let counters = throttle::password(&name, at.origin.ip, known.as_ref());
+        let outcome = self.judge(&login, connector, username, password, &counters, at).await?;
+        let identity = match outcome {
+            Judged::Identity(identity) => identity,
             Judged::Unavailable(reason) => return Ok(Step::Unavailable { reason }),
             Judged::Refused(refused) => {
                 return self.refuse(&login, connector, username, &refused, begun, at).await;
             }
         };
-        let clear = vec![counters.by_source, counters.over_all];
-        match self.admitted(login, &identity, clear, at).await? {
+        let typed = Typed { name, clear: vec![counters.by_source, counters.over_all] };
+        match self.admitted(login, &identity, Some(typed), at).await? {
             Ok(step) => Ok(step),
             Err((login, refused)) => {
                 self.refuse(&login, connector, username, &refused, begun, at).await
@@ -73,12 +84,12 @@ impl Broker {
     }
 
     /// From a verified identity to what comes next; the one way in, whatever the connector.
-    /// `clear` are the throttle counters that a right answer clears.
+    /// `typed` is what was typed, where a password was asked for.
     pub(super) async fn admitted(
         &self,
         login: PendingLogin,
         identity: &VerifiedIdentity,
-        clear: Vec<String>,
+        typed: Option<Typed>,
         at: &At<'_>,
     ) -> Result<Result<Step, (PendingLogin, Refused)>, BrokerError> {
         let refused = |login, reason| Ok(Err((login, Refused::plain(reason))));
@@ -99,7 +110,8 @@ impl Broker {
         let Some(first) = crate::login::FirstFactor::admitted(identity, &account) else {
             return refused(login, "account_inactive");
         };
-        let first = first.with_upstream(self.upstream_note(identity));
+        let (name, clear) = typed.map_or((None, vec![]), |it| (Some(it.name), it.clear));
+        let first = first.with_upstream(self.upstream_note(identity)).with_typed_name(name);
         let demand = self.demand(&login, &first, &account, at).await?;
         metrics::counter!("auth_first_factors_total", "connector" => identity.connector().to_owned(), "result" => "passed")
             .increment(1);
@@ -141,7 +153,7 @@ impl Broker {
         connector: &str,
         username: &str,
         password: Secret,
-        source: Option<IpAddr>,
+        counters: &Counters,
         at: &At<'_>,
     ) -> Result<Judged, BrokerError> {
         if username.chars().count() > 255 || username.chars().any(char::is_control) {
@@ -153,7 +165,6 @@ impl Broker {
         if !self.connectors.choices().iter().any(|choice| choice.id == connector) {
             return Ok(Judged::Refused(Refused::plain("unknown_connector")));
         }
-        let counters = throttle::password(connector, username, source);
         let rule = self.settings.throttle;
         if let Attempt::Locked { .. } =
             self.store.count_attempt(&counters.by_source, rule, at.now).await?
@@ -170,7 +181,7 @@ impl Broker {
             }
         }
         match self.authenticate(connector, username, password, at).await {
-            Ok(identity) => Ok(Judged::Identity(Box::new(identity), counters)),
+            Ok(identity) => Ok(Judged::Identity(Box::new(identity))),
             Err(ConnectorError::Refused { reason, detail }) => {
                 let notice = match reason {
                     Refusal::PasswordExpired => Notice::PasswordExpired,
@@ -181,7 +192,7 @@ impl Broker {
             }
             Err(ConnectorError::Unavailable { reason, message }) => {
                 // Not a wrong guess: an outage must lock nobody out.
-                self.forgive(&counters).await?;
+                self.forgive(counters).await?;
                 let event = cannot_judge(connector, reason, &message, at).account(username);
                 self.note(event).await?;
                 metrics::counter!("auth_logins_total", "connector" => connector.to_owned(), "result" => "failed")
@@ -343,7 +354,7 @@ pub(super) fn cannot_judge(
 }
 
 enum Judged {
-    Identity(Box<VerifiedIdentity>, Counters),
+    Identity(Box<VerifiedIdentity>),
     Refused(Refused),
     Unavailable(&'static str),
 }

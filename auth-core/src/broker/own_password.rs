@@ -4,7 +4,7 @@ use super::{Broker, BrokerError};
 use crate::audit::Origin;
 use crate::connector::password::{PasswordRules, own_words};
 use crate::connector::{ConnectorError, LOCAL};
-use crate::login::throttle;
+use crate::login::{TypedName, throttle};
 use crate::secret::Secret;
 use crate::session::FreshSession;
 use crate::store::{Attempt, ThrottleRule};
@@ -39,7 +39,8 @@ impl Broker {
         let (Some(local), Some(stored)) = (&self.connectors.local, stored) else {
             return Err(super::accounts::invalid("password", "the account has none here"));
         };
-        let counters = throttle::password(LOCAL, &account.username, origin.ip);
+        let counters =
+            throttle::password(&TypedName::new(LOCAL, &account.username), origin.ip, None);
         let rule = self.settings.throttle;
         let counted = self.store.count_attempt(&counters.by_source, rule, now).await?;
         let unlimited = ThrottleRule { limit: i64::MAX, lockout: rule.lockout };

@@ -130,7 +130,7 @@ impl Broker {
         if let Some(session) = login.request().link {
             return self.link_arrived(login, &identity, session, at).await;
         }
-        match self.admitted(login, &identity, Vec::new(), at).await? {
+        match self.admitted(login, &identity, None, at).await? {
             Ok(step) => Ok(step),
             Err((login, refused)) => self.turned_away(&login, &connector, &refused, at).await,
         }

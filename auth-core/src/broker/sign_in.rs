@@ -258,6 +258,7 @@ impl Broker {
                     notice.security_changed(&account, event).await;
                 }
                 let device = self.remember_device(&completed, at).await;
+                let known_browser = self.remember_browser(&completed, at).await;
                 account.version += 1;
                 if !self.is_upstream_live(&completed, &record, at).await? {
                     return self.resume(at.handle, at.browser).await;
@@ -269,6 +270,7 @@ impl Broker {
                     request,
                     recovery_codes,
                     device,
+                    known_browser,
                 })));
             }
             let fresh = self.store.account(completed.account().id).await?;

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::TypedName;
 use crate::clock::Timestamp;
 use crate::connector::VerifiedIdentity;
 use crate::factor::{MfaPolicy, PassedFactor, Postponed, TrustedDevice, UpstreamFactors};
@@ -35,6 +36,8 @@ pub(super) struct FirstFactorState {
     at: Timestamp,
     #[serde(default)]
     upstream: Option<UpstreamNote>,
+    #[serde(default)]
+    typed_name: Option<TypedName>,
 }
 
 /// What is kept of an identity provider's own session until ours is made.
@@ -65,8 +68,15 @@ impl FirstFactor {
                 amr: identity.amr().to_vec(),
                 at: identity.at(),
                 upstream: None,
+                typed_name: None,
             })
         })
+    }
+
+    /// With the name that was typed beside the right password.
+    pub(crate) fn with_typed_name(mut self, name: Option<TypedName>) -> Self {
+        self.0.typed_name = name;
+        self
     }
 
     /// With what the identity provider said of its own session.
@@ -215,6 +225,7 @@ pub fn passwordless(
         acr: AAL2,
         authenticated_at: now,
         upstream: None,
+        typed_name: None,
     })
 }
 
@@ -241,6 +252,7 @@ fn complete(
         acr,
         authenticated_at: first.0.at,
         upstream: first.0.upstream,
+        typed_name: first.0.typed_name,
     }
 }
 
@@ -256,6 +268,7 @@ fn complete(
 ///         acr: "urn:auth:aal2",
 ///         authenticated_at: auth_core::clock::Timestamp::from_millis(0),
 ///         upstream: None,
+///         typed_name: None,
 ///     }
 /// }
 /// ```
@@ -267,6 +280,7 @@ pub struct CompletedLogin {
     acr: &'static str,
     authenticated_at: Timestamp,
     upstream: Option<UpstreamNote>,
+    typed_name: Option<TypedName>,
 }
 
 impl CompletedLogin {
@@ -283,6 +297,7 @@ impl CompletedLogin {
             acr: self.acr,
             authenticated_at: self.authenticated_at,
             upstream: self.upstream.clone(),
+            typed_name: self.typed_name.clone(),
         })
     }
 
@@ -320,6 +335,12 @@ impl CompletedLogin {
     #[must_use]
     pub const fn upstream(&self) -> Option<&UpstreamNote> {
         self.upstream.as_ref()
+    }
+
+    /// The name that was typed beside the password; none where no password was asked for.
+    #[must_use]
+    pub const fn typed_name(&self) -> Option<&TypedName> {
+        self.typed_name.as_ref()
     }
 }
 

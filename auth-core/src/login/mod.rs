@@ -6,9 +6,12 @@
 //! by `flow` alone, and nothing else can be turned into a session.
 
 pub mod flow;
+mod known_browser;
 pub mod pending;
 pub mod step;
 pub mod throttle;
 
 pub use flow::{CompletedLogin, FirstFactor};
+pub(crate) use known_browser::remember;
+pub use known_browser::{KnownBrowser, TypedName};
 pub use pending::{LoginRequest, OwnPage, PendingLogin, PendingLoginError, Stage};

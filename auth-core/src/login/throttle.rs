@@ -1,31 +1,42 @@
 //! Which counters an attempt is counted under, and how long a busy account is slowed.
 //!
 //! The hard stop belongs to (name, source network), so that a stranger elsewhere cannot lock a
-//! person out; over all sources there is only a growing delay. `alice`, `ALICE` and `CORP\alice`
-//! are one name.
+//! person out; over all sources there is only a growing delay. A browser on which the person
+//! signed in before is counted apart from both: its hard stop is its own, and its delay grows with
+//! the failures of such browsers only.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::account::normalise;
-use crate::secret::{hex, sha256};
+use super::{KnownBrowser, TypedName};
 
 /// The counters of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// Hard stop.
+    /// Hard stop, of one source or of one known browser.
     pub by_source: String,
     /// Growing delay.
     pub over_all: String,
 }
 
-/// Counters for a password attempt on `name` at `connector`.
+/// Counters for a password attempt on `name`, from a browser that is perhaps known for it.
 #[must_use]
-pub fn password(connector: &str, name: &str, source: Option<IpAddr>) -> Counters {
-    let plain = name.rsplit_once('\\').map_or(name, |(_, user)| user);
-    // Hashed, so that whatever a stranger types gives a key of one size and shape.
-    let digest = sha256(normalise(plain).as_bytes());
-    counters("password", &format!("{connector}:{}", hex(&digest)), source)
+pub fn password(
+    name: &TypedName,
+    source: Option<IpAddr>,
+    known: Option<&KnownBrowser>,
+) -> Counters {
+    let subject = name.as_str();
+    match known {
+        Some(browser) => Counters {
+            by_source: format!("password-known:{subject}:{}", browser.id()),
+            over_all: format!("password-known-all:{subject}"),
+        },
+        None => Counters {
+            by_source: format!("password:{subject}:{}", source_network(source)),
+            over_all: format!("password-all:{subject}"),
+        },
+    }
 }
 
 /// Counters for a second factor of an account.
@@ -39,13 +50,6 @@ pub fn factor(account: &str) -> String {
 #[must_use]
 pub fn factor_total(account: &str) -> String {
     format!("factor-total:{account}")
-}
-
-fn counters(kind: &str, subject: &str, source: Option<IpAddr>) -> Counters {
-    Counters {
-        by_source: format!("{kind}:{subject}:{}", source_network(source)),
-        over_all: format!("{kind}-all:{subject}"),
-    }
 }
 
 /// The network that counts as one source: an IPv4 address, or an IPv6 /64.
@@ -83,12 +87,13 @@ mod tests {
     #[test]
     fn spellings_of_a_name_share_a_counter() {
         let source = Some("192.0.2.7".parse().unwrap());
-        let reference = password("corp", "alice", source);
+        let of = |connector, name| password(&TypedName::new(connector, name), source, None);
+        let reference = of("corp", "alice");
         for spelling in ["ALICE", " alice ", "CORP\\alice", "corp\\Alice"] {
-            assert_eq!(password("corp", spelling, source), reference, "{spelling:?}");
+            assert_eq!(of("corp", spelling), reference, "{spelling:?}");
         }
-        assert_ne!(password("corp", "bob", source), reference);
-        assert_ne!(password("other", "alice", source), reference);
+        assert_ne!(of("corp", "bob"), reference);
+        assert_ne!(of("other", "alice"), reference);
     }
 
     #[test]

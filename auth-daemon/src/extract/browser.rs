@@ -12,6 +12,9 @@ use axum::response::Response;
 use crate::app::App;
 use crate::error::PublicError;
 
+/// Seconds: 400 days, the longest that browsers keep a cookie.
+pub(crate) const LONGEST: u64 = 400 * 24 * 60 * 60;
+
 /// The secret in the login cookie; a fresh one when the browser had none.
 pub(crate) struct Browser {
     pub(crate) secret: Token,

@@ -1,9 +1,10 @@
-//! The cookie of a device on which somebody passed the second factor and asked to be remembered.
+//! What a browser keeps between two logins: that it is known for the names that signed in there,
+//! and that its device is remembered after a second factor.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use auth_core::broker::{Device, RememberedDevice};
+use auth_core::broker::{Completed, Device};
 use auth_core::clock::Timestamp;
 use auth_core::secret::Token;
 use axum::extract::FromRequestParts;
@@ -11,48 +12,57 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
-use super::browser::cookie;
+use super::browser::{LONGEST, cookie};
 use crate::app::App;
 
-/// The device token of a request, if it carried one.
-pub(crate) struct DeviceCookie {
+/// What the browser's own cookies say of it; nothing of it is checked yet.
+pub(crate) struct DeviceCookies {
+    known: Option<String>,
     token: Option<Token>,
-    name: &'static str,
+    known_name: &'static str,
+    device_name: &'static str,
     secure: bool,
 }
 
-impl DeviceCookie {
-    /// The token.
+impl DeviceCookies {
+    /// The token of a remembered device.
     pub(crate) const fn token(&self) -> Option<&Token> {
         self.token.as_ref()
     }
 
     /// What the broker is told of this browser.
-    pub(crate) const fn device(&self, remember: bool) -> Device<'_> {
-        Device { token: self.token(), remember }
+    pub(crate) fn device(&self, remember: bool) -> Device<'_> {
+        Device { known: self.known.as_deref(), token: self.token(), remember }
     }
 
-    /// Sets the cookie of a device that is remembered from now on.
-    pub(crate) fn set(&self, response: &mut Response, made: &RememberedDevice, now: Timestamp) {
+    /// Sets what the browser is to keep after this login.
+    pub(crate) fn set(&self, response: &mut Response, completed: &Completed, now: Timestamp) {
+        if let Some(known) = &completed.known_browser {
+            self.append(response, self.known_name, known, LONGEST);
+        }
+        if let Some(made) = &completed.device {
+            let seconds = made.expires_at.since(now).as_secs();
+            self.append(response, self.device_name, made.token.expose(), seconds);
+        }
+    }
+
+    fn append(&self, response: &mut Response, name: &str, value: &str, seconds: u64) {
         let secure = if self.secure { "; Secure" } else { "" };
-        let cookie = format!(
-            "{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={}{secure}",
-            self.name,
-            made.token.expose(),
-            made.expires_at.since(now).as_secs(),
-        );
+        let cookie =
+            format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
         if let Ok(value) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }
     }
 }
 
-impl FromRequestParts<Arc<App>> for DeviceCookie {
+impl FromRequestParts<Arc<App>> for DeviceCookies {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
-        let name = app.site.device_cookie();
-        let token = cookie(&parts.headers, name).and_then(Token::parse);
-        Ok(Self { token, name, secure: app.site.secure })
+        let (known_name, device_name) = (app.site.known_cookie(), app.site.device_cookie());
+        let known = cookie(&parts.headers, known_name).map(str::to_owned);
+        let token = cookie(&parts.headers, device_name).and_then(Token::parse);
+        Ok(Self { known, token, known_name, device_name, secure: app.site.secure })
     }
 }

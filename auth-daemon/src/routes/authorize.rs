@@ -20,7 +20,7 @@ use super::{content_policy, device, login};
 use crate::app::App;
 use crate::error::{self, PublicError};
 use crate::extract::browser::Browser;
-use crate::extract::device::DeviceCookie;
+use crate::extract::device::DeviceCookies;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::MaybeSignedIn;
 use crate::pages;
@@ -32,7 +32,7 @@ pub(super) async fn by_query(
     MaybeSignedIn(session): MaybeSignedIn,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
 ) -> Result<Response, PublicError> {
     let pairs = pairs_of(query.as_deref())?;
     answer(&app, ClientKind::Oidc, pairs, session, &browser, &device, &origin).await
@@ -45,7 +45,7 @@ pub(super) async fn gitlab(
     MaybeSignedIn(session): MaybeSignedIn,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
 ) -> Result<Response, PublicError> {
     let pairs = pairs_of(query.as_deref())?;
     answer(&app, ClientKind::Gitlab, pairs, session, &browser, &device, &origin).await
@@ -61,7 +61,7 @@ pub(super) async fn by_form(
     MaybeSignedIn(session): MaybeSignedIn,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, PublicError> {
     if !browser.is_known() {
@@ -79,7 +79,7 @@ async fn answer(
     pairs: Vec<(String, String)>,
     session: Option<Session>,
     browser: &Browser,
-    device: &DeviceCookie,
+    device: &DeviceCookies,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
     match app.provider.begin_authorization_of(kind, &pairs, origin).await {
@@ -96,7 +96,7 @@ pub(super) async fn go_on(
     continuation: &str,
     session: Session,
     browser: &Browser,
-    device: &DeviceCookie,
+    device: &DeviceCookies,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
     if let Some(typed) = device::typed_code(continuation) {
@@ -114,7 +114,7 @@ async fn decide(
     request: &AuthorizationRequest,
     session: Option<Session>,
     browser: &Browser,
-    device: &DeviceCookie,
+    device: &DeviceCookies,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
     let demanded = match &session {

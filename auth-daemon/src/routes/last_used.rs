@@ -5,15 +5,13 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
 use crate::app::Site;
-
-/// 400 days, the longest that browsers keep a cookie.
-const SECONDS: u32 = 400 * 24 * 60 * 60;
+use crate::extract::browser::LONGEST;
 
 /// Remembers the connector.
 pub(super) fn remember(site: &Site, mut response: Response, connector: &str) -> Response {
     let secure = if site.secure { "; Secure" } else { "" };
     let cookie = format!(
-        "{}={connector}; Path=/; HttpOnly; SameSite=Lax; Max-Age={SECONDS}{secure}",
+        "{}={connector}; Path=/; HttpOnly; SameSite=Lax; Max-Age={LONGEST}{secure}",
         site.last_used_cookie()
     );
     if let Ok(value) = HeaderValue::from_str(&cookie) {

@@ -27,7 +27,7 @@ use super::{authorize, identities, last_used, onward, security};
 use crate::app::App;
 use crate::error::{self, PublicError};
 use crate::extract::browser::Browser;
-use crate::extract::device::DeviceCookie;
+use crate::extract::device::DeviceCookies;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::MaybeSignedIn;
 use crate::pages;
@@ -172,7 +172,7 @@ pub(super) async fn credentials(
     MaybeSignedIn(session): MaybeSignedIn,
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
-    (browser, device): (Browser, DeviceCookie),
+    (browser, device): (Browser, DeviceCookies),
     Form(form): Form<CredentialsForm>,
 ) -> Result<Response, PublicError> {
     let event = Event::Credentials {
@@ -192,7 +192,7 @@ pub(super) async fn code(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
     Form(form): Form<CodeForm>,
 ) -> Result<Response, PublicError> {
     let event = Event::Code(Secret::new(form.code));
@@ -209,7 +209,7 @@ pub(super) async fn passkey(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
     Form(form): Form<PasskeyAnswer>,
 ) -> Result<Response, PublicError> {
     let event = Event::Passkey { answer: form.credential, name: form.name };
@@ -226,7 +226,7 @@ pub(super) async fn postpone(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
     Form(form): Form<BareForm>,
 ) -> Result<Response, PublicError> {
     let replaces = session.map(|session| session.id());
@@ -242,7 +242,7 @@ pub(super) async fn accept(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
     Form(form): Form<BareForm>,
 ) -> Result<Response, PublicError> {
     let replaces = session.map(|session| session.id());
@@ -265,7 +265,7 @@ async fn finish(
     app: Arc<App>,
     given: Answer,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
     origin: Origin,
     cookie: CookieSession,
 ) -> Result<Response, PublicError> {
@@ -295,7 +295,7 @@ pub(super) async fn dispatch(
     MaybeSignedIn(session): MaybeSignedIn,
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
-    (browser, device): (Browser, DeviceCookie),
+    (browser, device): (Browser, DeviceCookies),
 ) -> Result<Response, PublicError> {
     let handle = query.login.as_deref().and_then(Token::parse).ok_or(PublicError::LoginExpired)?;
     let replaces = session.as_ref().map(|session| session.id());
@@ -321,7 +321,7 @@ async fn go_on(
     handle: &Token,
     session: Option<Session>,
     browser: &Browser,
-    device: &DeviceCookie,
+    device: &DeviceCookies,
     origin: &Origin,
 ) -> Result<Response, PublicError> {
     let step = app.broker.resume(handle, browser.known()?).await?;
@@ -375,19 +375,16 @@ pub(super) async fn answered(
     app: &App,
     step: Step,
     handle: &Token,
-    device: &DeviceCookie,
+    device: &DeviceCookies,
     cookie: &CookieSession,
 ) -> Result<Response, PublicError> {
     if let Some(page) = identities::linked(&step) {
         return Ok(page);
     }
     match step {
-        Step::Completed(mut completed) => {
-            let remembered = completed.device.take();
-            let mut page = completed_page(app, *completed, handle, cookie).await?;
-            if let Some(remembered) = remembered {
-                device.set(&mut page, &remembered, app.broker.now());
-            }
+        Step::Completed(completed) => {
+            let mut page = completed_page(app, &completed, handle, cookie).await?;
+            device.set(&mut page, &completed, app.broker.now());
             Ok(page)
         }
         // A redirect after the post, so that reloading the page does not post again.
@@ -403,7 +400,7 @@ pub(super) async fn answered(
 
 async fn completed_page(
     app: &App,
-    completed: Completed,
+    completed: &Completed,
     handle: &Token,
     cookie: &CookieSession,
 ) -> Result<Response, PublicError> {

@@ -18,7 +18,7 @@ use super::login;
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::browser::Browser;
-use crate::extract::device::DeviceCookie;
+use crate::extract::device::DeviceCookies;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::MaybeSignedIn;
 
@@ -38,7 +38,7 @@ pub(super) async fn callback(
     cookie: CookieSession,
     RequestOrigin(origin): RequestOrigin,
     browser: Browser,
-    device: DeviceCookie,
+    device: DeviceCookies,
 ) -> Result<Response, PublicError> {
     if !is_oidc(&app, &connection) {
         return Err(PublicError::NotFound);

@@ -17,7 +17,7 @@ use super::{content_policy, login};
 use crate::app::App;
 use crate::error::PublicError;
 use crate::extract::browser::Browser;
-use crate::extract::device::DeviceCookie;
+use crate::extract::device::DeviceCookies;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::SignedIn;
 use crate::pages;
@@ -77,7 +77,7 @@ pub(super) struct PasswordForm {
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     signed_in: SignedIn,
-    device: DeviceCookie,
+    device: DeviceCookies,
 ) -> Result<Response, PublicError> {
     overview(&app, &signed_in, &device, None).await
 }
@@ -85,7 +85,7 @@ pub(super) async fn show(
 async fn overview(
     app: &App,
     signed_in: &SignedIn,
-    device: &DeviceCookie,
+    device: &DeviceCookies,
     notice: Option<&'static str>,
 ) -> Result<Response, PublicError> {
     let found = app.broker.security_overview(&signed_in.session).await?;
@@ -276,7 +276,7 @@ pub(super) async fn change_factor(
     State(app): State<Arc<App>>,
     RequestOrigin(origin): RequestOrigin,
     signed_in: SignedIn,
-    device: DeviceCookie,
+    device: DeviceCookies,
     Form(form): Form<FactorForm>,
 ) -> Result<Response, PublicError> {
     signed_in.check_form(&form.csrf)?;

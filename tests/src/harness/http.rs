@@ -1,6 +1,7 @@
 //! A browser without scripts: it keeps cookies, follows redirects one step at a time when asked,
 //! fills in forms, and sends `Origin` and `Referer` with a form as browsers do.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,17 @@ impl Browser {
         let jar = Arc::new(Jar::default());
         let client = client_builder().cookie_provider(jar.clone()).build()?;
         Ok(Self { client, jar })
+    }
+
+    /// A browser without cookies whose requests come from `address`, which has to be one of this
+    /// machine, such as any of 127.0.0.0/8.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be built.
+    pub fn from_address(address: IpAddr) -> Result<Self> {
+        let jar = Arc::new(Jar::default());
+        let builder = client_builder().local_address(address);
+        Ok(Self { client: builder.cookie_provider(jar.clone()).build()?, jar })
     }
 
     /// A browser that keeps and sends cookies marked `Secure` over http as well, as real browsers

@@ -53,6 +53,7 @@ fn first(connector: &str, amr: &[&str]) -> FirstFactor {
             ends_at: None,
             methods: amr.iter().map(|&method| method.to_owned()).collect(),
         }),
+        typed_name: None,
     })
 }
 

@@ -9,7 +9,9 @@ use crate::config::finding::{KeyPath, Problems};
 use crate::config::values::{DAY, DurationText};
 
 /// How guesses at passwords and codes are slowed down. Keep `failures_per_account` below the
-/// directory's own threshold, so that nobody can lock a colleague out of the directory.
+/// directory's own threshold, so that nobody can lock a colleague out of the directory. A browser
+/// on which somebody signed in before counts as a source of its own for that person: guesses of
+/// others, behind the same address too, neither slow nor shut it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct RawThrottle {

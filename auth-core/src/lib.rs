@@ -29,6 +29,8 @@ pub mod directory_sync;
 
 pub mod audit;
 pub mod clock;
+#[cfg(feature = "ldap")]
+mod hash_buckets;
 pub mod key_ring;
 pub mod random;
 pub mod reach;

@@ -30,6 +30,7 @@ mod saml_idp;
 mod second_factor;
 mod security;
 mod security_notices;
+mod security_standard;
 mod sessions;
 mod sessions_api;
 mod site;

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::digest::key;
+use crate::hash_buckets::HashBuckets;
 use crate::store::{SyncDigest, SyncTrace};
 
 /// Stands for a subject, a name or a DN: the first half of its SHA-256.
@@ -26,7 +27,8 @@ pub(super) enum Comparison {
 #[derive(Debug, Default)]
 pub(super) struct Traces {
     known: Vec<Trace>,
-    sorted: bool,
+    /// Made when all are loaded and sorted.
+    places: Option<HashBuckets>,
     /// Position in the stream of those who go on, so that a second one of the same subject
     /// replaces the first.
     passed: HashMap<Key, u32>,
@@ -53,7 +55,7 @@ const SEEN: u8 = 4;
 impl Traces {
     /// Adds what was last seen of some people.
     pub(super) fn load(&mut self, page: &[SyncTrace]) {
-        self.sorted = false;
+        self.places = None;
         self.known.extend(page.iter().map(|trace| Trace {
             subject: key(&trace.subject),
             digest: trace.digest.unwrap_or_default(),
@@ -97,12 +99,12 @@ impl Traces {
     }
 
     fn find(&mut self, subject: &Key) -> Option<&mut Trace> {
-        if !self.sorted {
+        let places = self.places.get_or_insert_with(|| {
             self.known.sort_unstable_by_key(|trace| trace.subject);
-            self.sorted = true;
-        }
-        let at = self.known.binary_search_by(|trace| trace.subject.cmp(subject)).ok()?;
-        self.known.get_mut(at)
+            HashBuckets::of(self.known.iter().map(|trace| &trace.subject))
+        });
+        let near = self.known.get_mut(places.around(subject))?;
+        near.iter_mut().find(|trace| trace.subject == *subject)
     }
 }
 

@@ -8,7 +8,7 @@ use super::change::{Change, Operation};
 use super::compare::{Comparison, Traces, Unmappable};
 use super::decision::{Blocks, Candidate, Decision, decide, decide_gone};
 use super::digest::Digester;
-use super::names::Cause;
+use super::names::{Cause, Claim};
 use super::plan::{Draft, Plan};
 use super::population::{Population, PopulationSummary};
 use super::request::{Progress, SyncError, Watcher};
@@ -164,9 +164,17 @@ impl DirectorySync {
         let mut draft = Draft::default();
         let total = stage.spool.len();
         let indexes: Vec<u32> = (0..total).collect();
-        for chunk in indexes.chunks(CHUNK) {
-            self.draft_chunk(&mut draft, &mut stage, chunk).await?;
-            let done = chunk.last().map_or(0, |last| u64::from(*last) + 1);
+        let mut chunks = indexes.chunks(CHUNK);
+        let mut candidates = stage.candidates(chunks.next().unwrap_or_default())?;
+        while let Some((last, _)) = candidates.last() {
+            let done = u64::from(*last) + 1;
+            let claims = self.draft_chunk(&mut draft, &stage, candidates).await?;
+            let names: Vec<String> = claims.iter().map(|claim| claim.name.clone()).collect();
+            // The next ones are read while the store looks for owners of these names.
+            let next = async { stage.candidates(chunks.next().unwrap_or_default()) };
+            let (owners, next) = tokio::join!(self.owners(&names), next);
+            draft.names.contest(&claims, owners?);
+            candidates = next?;
             watcher.progress(Progress::Comparing { done, total: u64::from(total) });
         }
         let mut gone = Vec::new();
@@ -210,13 +218,9 @@ impl DirectorySync {
     async fn draft_chunk(
         &self,
         draft: &mut Draft,
-        stage: &mut Stage,
-        chunk: &[u32],
-    ) -> Result<(), SyncError> {
-        let mut candidates = Vec::with_capacity(chunk.len());
-        for &index in chunk {
-            candidates.push((index, stage.spool.get(index)?));
-        }
+        stage: &Stage,
+        candidates: Vec<(u32, Candidate)>,
+    ) -> Result<Vec<Claim>, SyncError> {
         let maybe = candidates.iter().filter(|(index, _)| stage.spool.maybe_known(*index));
         let subjects: Vec<String> = maybe.map(|(_, it)| it.subject.clone()).collect();
         let known = self.known(&subjects).await?;
@@ -230,12 +234,16 @@ impl DirectorySync {
             let decision = self.decide(candidate, known, &Blocks::default());
             claims.append(&mut draft.add(known, &decision));
         }
-        let names: Vec<String> = claims.iter().map(|claim| claim.name.clone()).collect();
-        if !names.is_empty() {
-            let found = self.store.accounts_by_keys(&names).await?;
-            draft.names.contest(&claims, found);
+        Ok(claims)
+    }
+
+    /// Accounts that have one of these names.
+    async fn owners(&self, names: &[String]) -> Result<Vec<AccountRecord>, SyncError> {
+        if names.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Ok(self.store.accounts_by_keys(names).await?)
         }
-        Ok(())
     }
 
     /// Decides about people once more, on what the store holds now.
@@ -340,6 +348,11 @@ impl DirectorySync {
 }
 
 impl Stage {
+    /// People by their numbers, as they came.
+    fn candidates(&mut self, numbers: &[u32]) -> Result<Vec<(u32, Candidate)>, SyncError> {
+        numbers.iter().map(|&number| Ok((number, self.spool.get(number)?))).collect()
+    }
+
     fn take(&mut self, item: PopulationItem, digester: &mut Digester) -> Result<(), SyncError> {
         match item {
             PopulationItem::Person(person) => {

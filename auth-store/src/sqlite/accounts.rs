@@ -55,36 +55,29 @@ pub(super) fn read_account(columns: &mut Columns<'_, '_>) -> Result<AccountRecor
 /// Writes `account` if the stored version is `account.version`. A change of `active` to false
 /// ends its sessions.
 pub(super) fn update(c: &Connection, account: &AccountRecord) -> Result<bool, StoreError> {
-    let changed = change(
-        c,
-        "UPDATE account SET username = ?3, username_key = ?4, email = ?5, email_key = ?6, \
-         email_verified = ?7, first_name = ?8, last_name = ?9, nickname = ?10, position = ?11, \
-         locale = ?12, active = ?13, inactive_reason = ?14, roles = ?15, groups = ?16, \
-         updated_at = ?17, last_login_at = ?18, checked_at = ?19, version = version + 1 \
-         WHERE id = ?1 AND version = ?2",
-        params![
-            account.id.0.as_bytes(),
-            account.version,
-            account.username,
-            account.username_key,
-            account.email,
-            account.email_key,
-            account.email_verified,
-            account.first_name,
-            account.last_name,
-            account.nickname,
-            account.position,
-            account.locale,
-            account.active,
-            account.inactive_reason,
-            to_json(&account.roles)?,
-            to_json(&account.groups)?,
-            account.updated_at.millis(),
-            account.last_login_at.map(|at| at.millis()),
-            account.checked_at.map(|at| at.millis()),
-        ],
-    )?;
-    if changed == 0 {
+    let (roles, groups) = (to_json(&account.roles)?, to_json(&account.groups)?);
+    let values = params![
+        account.id.0.as_bytes(),
+        account.version,
+        account.username,
+        account.username_key,
+        account.email,
+        account.email_key,
+        account.email_verified,
+        account.first_name,
+        account.last_name,
+        account.nickname,
+        account.position,
+        account.locale,
+        account.active,
+        account.inactive_reason,
+        roles,
+        groups,
+        account.updated_at.millis(),
+        account.last_login_at.map(|at| at.millis()),
+        account.checked_at.map(|at| at.millis()),
+    ];
+    if change(c, UPDATE_BUT_NAMES, values)? == 0 && change(c, UPDATE, values)? == 0 {
         return Ok(false);
     }
     if !account.active {
@@ -93,6 +86,21 @@ pub(super) fn update(c: &Connection, account: &AccountRecord) -> Result<bool, St
     }
     Ok(true)
 }
+
+const UPDATE: &str = "UPDATE account SET username = ?3, username_key = ?4, email = ?5, email_key = ?6, \
+     email_verified = ?7, first_name = ?8, last_name = ?9, nickname = ?10, position = ?11, \
+     locale = ?12, active = ?13, inactive_reason = ?14, roles = ?15, groups = ?16, \
+     updated_at = ?17, last_login_at = ?18, checked_at = ?19, version = version + 1 \
+     WHERE id = ?1 AND version = ?2";
+
+/// Of an account that keeps its names. SQLite writes the index of every column that a statement
+/// sets, whether or not its value changes. (`+`: only the id is to be looked up.)
+const UPDATE_BUT_NAMES: &str = "UPDATE account SET email = ?5, \
+     email_verified = ?7, first_name = ?8, last_name = ?9, nickname = ?10, position = ?11, \
+     locale = ?12, active = ?13, inactive_reason = ?14, roles = ?15, groups = ?16, \
+     updated_at = ?17, last_login_at = ?18, checked_at = ?19, version = version + 1 \
+     WHERE id = ?1 AND version = ?2 AND +username = ?3 AND +username_key = ?4 \
+     AND +email_key IS ?6";
 
 /// Adds an account with version 1; `numeric_id` none takes the next number. Returns the number.
 pub(super) fn insert(

@@ -103,6 +103,18 @@ pub(super) fn connect(place: &Place) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Keeps in memory what a statement or a savepoint may have to put back, and up to [`SPILL`] pages
+/// that a transaction changed. SQLite would write the first into temporary files, and the second
+/// into the log before the commit, some pages again and again. To be called after the migrations:
+/// what those sort may be large.
+pub(super) fn keep_changes_in_memory(connection: &Connection) -> Result<(), StoreError> {
+    let pragmas = format!("PRAGMA temp_store = MEMORY; PRAGMA cache_spill = {SPILL};");
+    connection.execute_batch(&pragmas).map_err(failure)
+}
+
+/// Pages of 4 KiB: more than a batch of a synchronisation changes.
+const SPILL: u32 = 4096;
+
 /// A further connection to a file that is open already, for reading.
 pub(super) fn connect_reader(place: &Place) -> Result<Connection, StoreError> {
     let connection = connect(place)?;

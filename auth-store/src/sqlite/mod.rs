@@ -47,7 +47,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::task::spawn_blocking;
 
-use self::file::{Place, connect_reader};
+use self::file::{Place, connect_reader, keep_changes_in_memory};
 use self::purge::PURGES;
 use self::reader::Readers;
 use self::row::{change, one};
@@ -92,7 +92,9 @@ impl SqliteStore {
         first_values: &schema::FirstValues,
         lookups: usize,
     ) -> Result<Self, StoreError> {
-        let connection = Arc::new(Mutex::new(Some(schema::open(place, known, first_values)?)));
+        let connection = schema::open(place, known, first_values)?;
+        keep_changes_in_memory(&connection)?;
+        let connection = Arc::new(Mutex::new(Some(connection)));
         let epoch = Arc::new(AtomicU64::new(0));
         let readers = match place {
             Place::Memory => Readers::sharing(&connection, Arc::clone(&epoch)),

@@ -12,7 +12,7 @@ use auth_core::store::StoreError;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
-use super::error::closed;
+use super::error::{closed, failure};
 use super::row::one;
 use super::writer::Shared;
 
@@ -65,13 +65,18 @@ impl Readers {
         read(&Lookup { connection, seen_version: &lane.seen_version, epoch: &self.epoch })
     }
 
-    /// Runs a listing. Blocks: for blocking threads only.
+    /// Runs a listing in a transaction: all its statements see the same, and the file is locked once
+    /// for all of them. Blocks: for blocking threads only.
     pub(super) fn list<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let (held, _) = free_lane(&self.listings)?;
-        read(held.as_ref().ok_or_else(closed)?)
+        let transaction =
+            held.as_ref().ok_or_else(closed)?.unchecked_transaction().map_err(failure)?;
+        let found = read(&transaction)?;
+        transaction.commit().map_err(failure)?;
+        Ok(found)
     }
 
     /// How many look-ups can run side by side.

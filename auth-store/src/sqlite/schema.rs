@@ -65,6 +65,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "security_notices",
         sql: include_str!("../../migrations/sqlite/0009_security_notices.sql"),
     },
+    Migration {
+        number: 10,
+        name: "security_trigger",
+        sql: include_str!("../../migrations/sqlite/0010_security_trigger.sql"),
+    },
 ];
 
 /// Named values for a schema that is about to be made.

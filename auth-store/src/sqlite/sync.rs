@@ -81,7 +81,7 @@ impl SyncStore for SqliteStore {
         const FIND: &str = concat!(
             "SELECT ",
             account_columns!(),
-            " FROM account WHERE username_key = ?1 UNION SELECT ",
+            " FROM account WHERE username_key = ?1 UNION ALL SELECT ",
             account_columns!(),
             " FROM account WHERE email_key = ?1"
         );
@@ -218,7 +218,7 @@ impl SyncStore for SqliteStore {
     }
 
     async fn apply_sync_batch(&self, batch: SyncBatch) -> Result<SyncBatchOutcome, StoreError> {
-        self.write(move |c| sync_batch::apply(c, batch)).await
+        self.writer.run_alone(move |c| sync_batch::apply(c, batch)).await
     }
 
     async fn finish_sync_job(

@@ -1,4 +1,4 @@
-//! A batch of a synchronisation in SQLite: one request of the writer, so one savepoint.
+//! A batch of a synchronisation in SQLite: one request of the writer, in a transaction of its own.
 
 use std::collections::HashSet;
 

@@ -1,9 +1,10 @@
 //! The one thread that writes: group commit.
 //!
 //! It takes what waits in the queue, runs each request in a savepoint of its own inside one
-//! `BEGIN IMMEDIATE` transaction, commits once, and answers only then. So one `fsync` serves
-//! all callers that wait, a request that fails undoes only itself, and what was answered is
-//! durable. When the commit fails (disk full), all fail and the thread goes on.
+//! `BEGIN IMMEDIATE` transaction (a request that is alone needs none), commits once, and answers
+//! only then. So one `fsync` serves all callers that wait, a request that fails undoes only itself,
+//! and what was answered is durable. When the commit fails (disk full), all fail and the thread
+//! goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -55,8 +56,26 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.hand_in(work, false).await
+    }
+
+    /// As [`Writer::run`], in a transaction that it shares with nobody: for work that changes
+    /// thousands of rows.
+    pub(super) async fn run_alone<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.hand_in(work, true).await
+    }
+
+    async fn hand_in<T, F>(&self, work: F, alone: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (caller, answer) = oneshot::channel();
-        let request = Ticket { work: Some(work), outcome: None, caller };
+        let request = Ticket { work: Some(work), alone, outcome: None, caller };
         self.queue.send(Message::Run(Box::new(request))).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
@@ -95,12 +114,16 @@ trait Request: Send {
     /// Does the work and keeps its outcome. `Err`: undo it, for this reason.
     fn perform(&mut self, connection: &Connection) -> Result<(), String>;
 
+    /// Whether nothing else may be in its transaction.
+    fn stands_alone(&self) -> bool;
+
     /// Answers the caller: with the outcome, or with why the whole batch came to nothing.
     fn answer(self: Box<Self>, batch: Result<(), &str>);
 }
 
 struct Ticket<T, F> {
     work: Option<F>,
+    alone: bool,
     outcome: Option<Result<T, StoreError>>,
     caller: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -119,6 +142,10 @@ where
         let verdict = outcome.as_ref().map(drop).map_err(StoreError::to_string);
         self.outcome = Some(outcome);
         verdict
+    }
+
+    fn stands_alone(&self) -> bool {
+        self.alone
     }
 
     fn answer(self: Box<Self>, batch: Result<(), &str>) {
@@ -146,8 +173,12 @@ impl Committer {
         while let Some(message) = self.requests.blocking_recv() {
             self.collect(message, &mut batch);
             while batch.len() < BATCH_LENGTH
+                && !batch.last().is_some_and(|last| last.stands_alone())
                 && let Ok(message) = self.requests.try_recv()
             {
+                if matches!(&message, Message::Run(next) if next.stands_alone()) {
+                    self.commit(&mut batch);
+                }
                 self.collect(message, &mut batch);
             }
             self.commit(&mut batch);
@@ -193,6 +224,15 @@ fn transact(connection: &Connection, batch: &mut [Box<dyn Request>]) -> Result<(
         Err(error) => Err(error.to_string()),
     };
     control("BEGIN IMMEDIATE")?;
+    if let [only] = batch {
+        // Nobody's work stands beside it: the transaction itself can be undone. A savepoint would
+        // keep a copy of every page that is changed, which a large request pays dearly for.
+        return match only.perform(connection) {
+            Ok(()) => control("COMMIT"),
+            Err(message) if connection.is_autocommit() => Err(message),
+            Err(_) => control("ROLLBACK"),
+        };
+    }
     for request in batch {
         control("SAVEPOINT request")?;
         if let Err(message) = request.perform(connection) {

@@ -31,7 +31,7 @@ impl Entry {
         let mut filled = self.attributes.iter().filter(|attribute| !attribute.values.is_empty());
         let exact = filled.clone().find(|attribute| attribute.name.eq_ignore_ascii_case(name));
         exact
-            .or_else(|| filled.find(|a| without_options(&a.name).eq_ignore_ascii_case(name)))
+            .or_else(|| filled.find(|attribute| differs_by_options(&attribute.name, name)))
             .map_or(&[], |attribute| &attribute.values)
     }
 
@@ -111,12 +111,22 @@ impl RangeCut {
     }
 }
 
+/// Whether `description` is `name` with options. An entry is asked for many names that it lacks, so
+/// this has to be cheap.
+fn differs_by_options(description: &str, name: &str) -> bool {
+    description.as_bytes().get(name.len()) == Some(&b';')
+        && description.get(..name.len()).is_some_and(|plain| plain.eq_ignore_ascii_case(name))
+}
+
 fn without_options(description: &str) -> &str {
     description.split(';').next().unwrap_or(description)
 }
 
 /// The last index of `…;range=A-B`; `None` when there is no range or it is the last one (`B` = `*`).
 fn range_end(description: &str) -> Option<u64> {
+    if !description.as_bytes().contains(&b';') {
+        return None;
+    }
     let range = description.split(';').skip(1).find_map(|option| {
         option.get(..6).filter(|o| o.eq_ignore_ascii_case("range=")).and(option.get(6..))
     })?;

@@ -10,6 +10,7 @@ use super::dn::{self, Fingerprint};
 use super::entry::Entry;
 use super::group::{GroupNames, GroupSettings, GroupSource};
 use super::subject;
+use crate::hash_buckets::HashBuckets;
 use crate::secret::sha256;
 
 /// All groups.
@@ -20,6 +21,7 @@ pub(super) struct GroupGraph<'a> {
     groups: Vec<Group>,
     /// Sorted by member once [`GroupGraph::finish`] ran.
     memberships: Vec<Membership>,
+    places: HashBuckets,
     by_sid: HashMap<Vec<u8>, u32>,
     /// What each group is in, directly or through others, in the order of a walk.
     above: HashMap<u32, Vec<u32>>,
@@ -60,6 +62,7 @@ impl<'a> GroupGraph<'a> {
             base,
             groups: Vec::new(),
             memberships: Vec::new(),
+            places: HashBuckets::default(),
             by_sid: HashMap::new(),
             above: HashMap::new(),
             named: HashMap::new(),
@@ -139,6 +142,7 @@ impl<'a> GroupGraph<'a> {
         self.memberships.sort_unstable();
         self.memberships.dedup();
         self.memberships.shrink_to_fit();
+        self.places = HashBuckets::of(self.memberships.iter().map(|it| &it.member));
     }
 
     /// Changes when any group, name or membership does.
@@ -295,9 +299,8 @@ impl<'a> GroupGraph<'a> {
 
     /// Groups that name a member directly.
     fn groups_with(&self, member: Fingerprint) -> Vec<u32> {
-        let begin = self.memberships.partition_point(|m| m.member < member);
-        let found = self.memberships.get(begin..).unwrap_or_default();
-        found.iter().take_while(|m| m.member == member).map(|m| m.group).collect()
+        let near = self.memberships.get(self.places.around(&member)).unwrap_or_default();
+        near.iter().filter(|m| m.member == member).map(|m| m.group).collect()
     }
 
     fn group(&self, number: u32) -> Option<&Group> {

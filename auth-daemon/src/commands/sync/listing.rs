@@ -12,6 +12,8 @@ use crate::output;
 
 /// Lines of the table.
 const SHOWN: usize = 200;
+/// Bytes of JSON that are written at once.
+const PIECE: usize = 16 * 1024;
 /// Characters of a cell.
 const CELL: usize = 90;
 
@@ -27,6 +29,8 @@ pub(super) struct Listing {
 #[derive(Default)]
 struct Lines {
     number: usize,
+    /// JSON that was not written yet.
+    kept: String,
     shown: Vec<[String; 4]>,
 }
 
@@ -50,7 +54,8 @@ impl Listing {
     /// Prints the end.
     pub(super) fn finish(&self, outcome: &Result<SyncOutcome, SyncError>) {
         self.meter.finish();
-        let lines = self.lines.lock();
+        let mut lines = self.lines.lock();
+        output::text(&std::mem::take(&mut lines.kept));
         if self.as_json {
             self.finish_json(&lines, outcome);
         } else {
@@ -143,7 +148,14 @@ impl Watcher for Listing {
         if self.as_json {
             let begin = if lines.number == 1 { "{\n  \"changes\": [\n" } else { ",\n" };
             match serde_json::to_string(change) {
-                Ok(text) => output::text(&format!("{begin}    {text}")),
+                Ok(text) => {
+                    lines.kept.push_str(begin);
+                    lines.kept.push_str("    ");
+                    lines.kept.push_str(&text);
+                    if lines.kept.len() >= PIECE {
+                        output::text(&std::mem::take(&mut lines.kept));
+                    }
+                }
                 Err(error) => self.meter.message(&format!("a change has no JSON form: {error}")),
             }
         } else if lines.shown.len() < SHOWN {

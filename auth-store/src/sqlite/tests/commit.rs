@@ -86,6 +86,36 @@ async fn what_waits_is_committed_together_and_a_failure_undoes_only_itself() {
 }
 
 #[tokio::test]
+async fn a_large_request_is_committed_by_itself_and_undone_by_itself() {
+    let store = Arc::new(in_memory());
+    let (release, holder) = held_up(&store).await;
+    let before = create(&store, 1, "alice");
+    queued(&store, 1).await;
+    let large = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let work = |c: &rusqlite::Connection| {
+                c.execute("DELETE FROM account", []).map_err(failure)?;
+                Err::<(), _>(StoreError::Conflict { field: "username" })
+            };
+            store.writer.run_alone(work).await
+        })
+    };
+    queued(&store, 2).await;
+    let after = create(&store, 2, "bob");
+    queued(&store, 3).await;
+    drop(release);
+    holder.await.unwrap();
+    before.await.unwrap().unwrap();
+    assert!(matches!(large.await.unwrap(), Err(StoreError::Conflict { .. })));
+    after.await.unwrap().unwrap();
+    // The holder's, and one for each of the three.
+    assert_eq!(epoch(&store), 4 + 1, "plus the first look at data_version");
+    let page = AccountPage { after: None, limit: 10 };
+    assert_eq!(store.accounts(page).await.unwrap().len(), 2, "nobody was deleted");
+}
+
+#[tokio::test]
 async fn a_full_disk_fails_the_whole_batch_and_the_store_recovers() {
     let (_folder, file) = fresh_file();
     let store = Arc::new(open(&file));

@@ -122,6 +122,20 @@ async fn a_known_browser_has_its_own_hard_stop_and_no_second_one() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_known_browser_has_to_wait_as_a_source_does() -> Result<()> {
+    let noisy = builder().set("throttle.source_burst", 4).set("throttle.source_per_minute", 1);
+    let daemon = site::start(noisy).await?;
+    let browser = known(&daemon, JANE).await?;
+    for _ in 0..5 {
+        ensure!(answer(&daemon, &browser, JANE, "wrong").await? == 401);
+    }
+    ensure!(answer(&daemon, &browser, JANE, PASSWORD).await? == 429, "refusals without end");
+    // By its own count: the address is as free as before.
+    ensure!(answer(&daemon, &Browser::new()?, JANE, PASSWORD).await? == 303);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cookie_is_good_for_its_own_name_and_daemon_and_for_no_session() -> Result<()> {
     let daemon = site::start(builder()).await?;
     daemon.create_user("mallory", "mallory@example.org", PASSWORD).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::sign_in::At;
+use super::source_limit::Counted;
 use super::{Broker, BrokerError, Notice, Step};
 use crate::account::{email_key, normalise};
 use crate::audit::AuditRecord;
@@ -46,15 +47,14 @@ impl Broker {
         password: Secret,
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
-        let begun = at.begun;
         // Of one source only so many are judged at once; the others wait, and are turned away
         // when those before them used up what a source may get wrong.
         let _turn = self.sources.turn(at.origin.ip).await;
         let name = TypedName::new(connector, username);
         let known = self.known_browser(&name, at).await?;
         // Somebody else behind the same address does not keep out who signed in here before.
-        let wait = if known.is_some() { None } else { self.sources.wait(at.origin.ip) };
-        if let Some(retry_after) = wait {
+        let counted = known.as_ref().map_or(Counted::Network(at.origin.ip), Counted::Browser);
+        if let Some(retry_after) = self.sources.wait(counted) {
             self.audit_refusal(
                 &login,
                 connector,
@@ -71,14 +71,14 @@ impl Broker {
             Judged::Identity(identity) => identity,
             Judged::Unavailable(reason) => return Ok(Step::Unavailable { reason }),
             Judged::Refused(refused) => {
-                return self.refuse(&login, connector, username, &refused, begun, at).await;
+                return self.refuse(&login, connector, username, &refused, counted, at).await;
             }
         };
         let typed = Typed { name, clear: vec![counters.by_source, counters.over_all] };
         match self.admitted(login, &identity, Some(typed), at).await? {
             Ok(step) => Ok(step),
             Err((login, refused)) => {
-                self.refuse(&login, connector, username, &refused, begun, at).await
+                self.refuse(&login, connector, username, &refused, counted, at).await
             }
         }
     }
@@ -276,13 +276,13 @@ impl Broker {
         connector: &str,
         username: &str,
         refused: &Refused,
-        begun: Instant,
+        counted: Counted<'_>,
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
-        self.sources.refused(at.origin.ip);
+        self.sources.refused(counted);
         self.audit_refusal(login, connector, username, refused, at).await?;
-        self.observe(connector, "refused", begun);
-        tokio::time::sleep_until(begun + self.settings.refusal_floor).await;
+        self.observe(connector, "refused", at.begun);
+        tokio::time::sleep_until(at.begun + self.settings.refusal_floor).await;
         let mut prompt = self.prompt(
             login.request(),
             at.handle,

@@ -7,6 +7,7 @@ use super::enrolment::login_row;
 use super::first_factor::Refused;
 use super::second_factor::Judged;
 use super::sign_in::At;
+use super::source_limit::Counted;
 use super::{Broker, BrokerError, Step};
 use crate::audit::AuditRecord;
 use crate::clock::Timestamp;
@@ -99,7 +100,7 @@ impl Broker {
         let passed = match judged {
             Judged::Passed(passed) => passed,
             Judged::Refused(refused) => {
-                self.sources.refused(at.origin.ip);
+                self.sources.refused(Counted::Network(at.origin.ip));
                 let connector = first.connector().to_owned();
                 self.audit_refusal(&login, &connector, &account.username, &refused, at).await?;
                 return self.begin_again(login, Stage::Factor(first), &refused, at).await;

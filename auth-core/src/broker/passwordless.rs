@@ -10,6 +10,7 @@ use super::first_factor::Refused;
 use super::provider::RecheckVerdict;
 use super::second_factor::Judged;
 use super::sign_in::At;
+use super::source_limit::Counted;
 use super::{Broker, BrokerError, Step};
 use crate::connector::{LOCAL, Recheck};
 use crate::factor::PASSKEY;
@@ -37,7 +38,8 @@ impl Broker {
         at: &At<'_>,
     ) -> Result<Step, BrokerError> {
         let _turn = self.sources.turn(at.origin.ip).await;
-        if let Some(retry_after) = self.sources.wait(at.origin.ip) {
+        let source = Counted::Network(at.origin.ip);
+        if let Some(retry_after) = self.sources.wait(source) {
             let refused = Refused::plain("source_throttled");
             self.audit_refusal(&login, PASSKEY, "", &refused, at).await?;
             return Ok(Step::Wait { retry_after });
@@ -51,7 +53,7 @@ impl Broker {
                 Ok(Step::Unavailable { reason })
             }
             Verdict::Refused(refused, account) => {
-                self.sources.refused(at.origin.ip);
+                self.sources.refused(source);
                 let account = account.unwrap_or_default();
                 self.audit_refusal(&login, PASSKEY, &account, &refused, at).await?;
                 self.observe(PASSKEY, "refused", at.begun);

@@ -1,4 +1,5 @@
-//! How many refused logins one source address may cause, on this node. GCRA by `governor`.
+//! How many refused logins one source address, or one known browser, may cause on this node. GCRA by
+//! `governor`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,9 +12,29 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::login::KnownBrowser;
 use crate::login::throttle::source_network;
 
-/// Counts refusals by source network and says who has to wait.
+/// Whose refusals are counted together.
+#[derive(Clone, Copy)]
+pub(super) enum Counted<'a> {
+    /// Whoever comes from this network.
+    Network(Option<IpAddr>),
+    /// A browser that is known for the name, wherever it is.
+    Browser(&'a KnownBrowser),
+}
+
+impl Counted<'_> {
+    /// `None`: the command line, which is not counted.
+    fn key(self) -> Option<String> {
+        match self {
+            Self::Network(source) => source.map(|_| source_network(source)),
+            Self::Browser(known) => Some(format!("known:{}", known.id())),
+        }
+    }
+}
+
+/// Counts refusals and says who has to wait.
 pub(super) struct SourceLimit {
     limiter: DefaultKeyedRateLimiter<String>,
     shut: Mutex<HashMap<String, Instant>>,
@@ -67,29 +88,25 @@ impl SourceLimit {
         turns.acquire_owned().await.ok()
     }
 
-    /// How long this source still has to wait; `None` when it may try. The command line may.
-    pub(super) fn wait(&self, source: Option<IpAddr>) -> Option<Duration> {
-        source?;
-        let network = source_network(source);
+    /// How long they still have to wait; `None` when they may try. The command line may.
+    pub(super) fn wait(&self, counted: Counted<'_>) -> Option<Duration> {
+        let key = counted.key()?;
         let mut shut = self.shut.lock();
-        let until = *shut.get(&network)?;
+        let until = *shut.get(&key)?;
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            shut.remove(&network);
+            shut.remove(&key);
             return None;
         }
         Some(left)
     }
 
     /// Counts one refusal.
-    pub(super) fn refused(&self, source: Option<IpAddr>) {
-        if source.is_none() {
-            return;
-        }
-        let network = source_network(source);
-        if let Err(not_until) = self.limiter.check_key(&network) {
+    pub(super) fn refused(&self, counted: Counted<'_>) {
+        let Some(key) = counted.key() else { return };
+        if let Err(not_until) = self.limiter.check_key(&key) {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
-            self.shut.lock().insert(network, Instant::now() + wait);
+            self.shut.lock().insert(key, Instant::now() + wait);
         }
     }
 
@@ -112,7 +129,7 @@ mod tests {
     #[test]
     fn a_source_waits_after_its_burst_and_others_do_not() {
         let limit = SourceLimit::new(3, Duration::from_secs(60));
-        let (bad, good) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
+        let [bad, good] = ["192.0.2.1", "192.0.2.2"].map(|ip| Counted::Network(ip.parse().ok()));
         for _ in 0..3 {
             limit.refused(bad);
             assert_eq!(limit.wait(bad), None);
@@ -120,6 +137,6 @@ mod tests {
         limit.refused(bad);
         assert!(limit.wait(bad).is_some());
         assert_eq!(limit.wait(good), None);
-        assert_eq!(limit.wait(None), None);
+        assert_eq!(limit.wait(Counted::Network(None)), None);
     }
 }

@@ -54,7 +54,7 @@ impl KnownBrowser {
     }
 
     /// As part of a counter's key.
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 }

@@ -103,17 +103,17 @@ pub(super) fn connect(place: &Place) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Keeps in memory what a statement or a savepoint may have to put back, and up to [`SPILL`] pages
-/// that a transaction changed. SQLite would write the first into temporary files, and the second
-/// into the log before the commit, some pages again and again. To be called after the migrations:
-/// what those sort may be large.
-pub(super) fn keep_changes_in_memory(connection: &Connection) -> Result<(), StoreError> {
-    let pragmas = format!("PRAGMA temp_store = MEMORY; PRAGMA cache_spill = {SPILL};");
-    connection.execute_batch(&pragmas).map_err(failure)
+/// Keeps in memory what a statement or a savepoint may have to put back: SQLite would write it into
+/// temporary files. To be called after the migrations: what those sort may be large.
+pub(super) fn use_memory_for_undoing(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch("PRAGMA temp_store = MEMORY;").map_err(failure)
 }
 
-/// Pages of 4 KiB: more than a batch of a synchronisation changes.
-const SPILL: u32 = 4096;
+/// Lets a transaction keep so many changed pages (of 4 KiB) in memory, if that is more than the
+/// cache holds. SQLite writes the others into the log before the commit, some again and again.
+pub(super) fn set_spill(connection: &Connection, pages: u32) -> Result<(), StoreError> {
+    connection.execute_batch(&format!("PRAGMA cache_spill = {pages};")).map_err(failure)
+}
 
 /// A further connection to a file that is open already, for reading.
 pub(super) fn connect_reader(place: &Place) -> Result<Connection, StoreError> {

@@ -47,7 +47,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::task::spawn_blocking;
 
-use self::file::{Place, connect_reader, keep_changes_in_memory};
+use self::file::{Place, connect_reader, use_memory_for_undoing};
 use self::purge::PURGES;
 use self::reader::Readers;
 use self::row::{change, one};
@@ -93,7 +93,7 @@ impl SqliteStore {
         lookups: usize,
     ) -> Result<Self, StoreError> {
         let connection = schema::open(place, known, first_values)?;
-        keep_changes_in_memory(&connection)?;
+        use_memory_for_undoing(&connection)?;
         let connection = Arc::new(Mutex::new(Some(connection)));
         let epoch = Arc::new(AtomicU64::new(0));
         let readers = match place {

@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::{closed, failure};
+use super::file::set_spill;
 use super::row::change;
 
 /// A connection that [`Writer`] and, for a database in memory, the readers share. `None` once
@@ -104,6 +105,13 @@ const QUEUE_LENGTH: usize = 1024;
 
 /// How many requests share one commit at most, so that the first does not wait for ever.
 const BATCH_LENGTH: usize = 256;
+
+/// Changed pages that a large request may keep in memory: 16 MiB, more than a batch of a
+/// synchronisation changes.
+const MANY_PAGES: u32 = 4096;
+
+/// What others may: as many as the cache holds.
+const FEW_PAGES: u32 = 1;
 
 enum Message {
     Run(Box<dyn Request>),
@@ -218,33 +226,50 @@ impl Committer {
 }
 
 fn transact(connection: &Connection, batch: &mut [Box<dyn Request>]) -> Result<(), String> {
-    let control = |sql| match change(connection, sql, &[]) {
-        Ok(_) => Ok(()),
-        Err(StoreError::Unavailable { message }) => Err(message),
-        Err(error) => Err(error.to_string()),
-    };
-    control("BEGIN IMMEDIATE")?;
     if let [only] = batch {
-        // Nobody's work stands beside it: the transaction itself can be undone. A savepoint would
-        // keep a copy of every page that is changed, which a large request pays dearly for.
-        return match only.perform(connection) {
-            Ok(()) => control("COMMIT"),
-            Err(message) if connection.is_autocommit() => Err(message),
-            Err(_) => control("ROLLBACK"),
-        };
+        if !only.stands_alone() {
+            return transact_one(connection, only.as_mut());
+        }
+        set_spill(connection, MANY_PAGES).map_err(|error| error.to_string())?;
+        let result = transact_one(connection, only.as_mut());
+        // What was committed stays so: this is only about memory.
+        if let Err(error) = set_spill(connection, FEW_PAGES) {
+            tracing::warn!(%error, "SQLite goes on keeping many pages");
+        }
+        return result;
     }
+    control(connection, "BEGIN IMMEDIATE")?;
     for request in batch {
-        control("SAVEPOINT request")?;
+        control(connection, "SAVEPOINT request")?;
         if let Err(message) = request.perform(connection) {
             // SQLite itself gives up the whole transaction when the disk is full or fails.
             if connection.is_autocommit() {
                 return Err(message);
             }
-            control("ROLLBACK TO request")?;
+            control(connection, "ROLLBACK TO request")?;
         }
-        control("RELEASE request")?;
+        control(connection, "RELEASE request")?;
     }
-    control("COMMIT")
+    control(connection, "COMMIT")
+}
+
+/// Nobody's work stands beside it: the transaction itself can be undone. A savepoint would keep a
+/// copy of every page that is changed, which a large request pays dearly for.
+fn transact_one(connection: &Connection, request: &mut dyn Request) -> Result<(), String> {
+    control(connection, "BEGIN IMMEDIATE")?;
+    match request.perform(connection) {
+        Ok(()) => control(connection, "COMMIT"),
+        Err(message) if connection.is_autocommit() => Err(message),
+        Err(_) => control(connection, "ROLLBACK"),
+    }
+}
+
+fn control(connection: &Connection, sql: &str) -> Result<(), String> {
+    match change(connection, sql, &[]) {
+        Ok(_) => Ok(()),
+        Err(StoreError::Unavailable { message }) => Err(message),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn roll_back(connection: &Connection) {

@@ -1,7 +1,7 @@
 //! The rules of ARCHITECTURE.md that a machine can check, as tables: who may name whom, how long a
 //! file may be, which words do not occur, what a manifest may depend on.
 
-mod source;
+pub(crate) mod source;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -18,6 +18,11 @@ fn builder() -> Builder {
     site::daemon().set("throttle.failures_per_account", LIMIT)
 }
 
+/// Lets a source cause four refusals at once, and then hardly any.
+fn impatient() -> Builder {
+    builder().set("throttle.source_burst", 4).set("throttle.source_per_minute", 1)
+}
+
 /// The status of an answer to the sign-in form.
 async fn answer(daemon: &Daemon, browser: &Browser, name: &str, password: &str) -> Result<u16> {
     Ok(site::attempt(daemon, browser, "local", name, password).await?.status.as_u16())
@@ -93,8 +98,7 @@ async fn strangers_everywhere_slow_strangers_only() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_has_to_wait_does_not_keep_out_who_signed_in_there() -> Result<()> {
-    let noisy = builder().set("throttle.source_burst", 4).set("throttle.source_per_minute", 1);
-    let daemon = site::start(noisy).await?;
+    let daemon = site::start(impatient()).await?;
     let browser = known(&daemon, JANE).await?;
     for number in 0..5 {
         answer(&daemon, &Browser::new()?, &format!("nobody{number}"), "wrong").await?;
@@ -123,8 +127,7 @@ async fn a_known_browser_has_its_own_hard_stop_and_no_second_one() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_browser_has_to_wait_as_a_source_does() -> Result<()> {
-    let noisy = builder().set("throttle.source_burst", 4).set("throttle.source_per_minute", 1);
-    let daemon = site::start(noisy).await?;
+    let daemon = site::start(impatient()).await?;
     let browser = known(&daemon, JANE).await?;
     for _ in 0..5 {
         ensure!(answer(&daemon, &browser, JANE, "wrong").await? == 401);

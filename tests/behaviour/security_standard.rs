@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use auth_tests::harness::workspace;
 
+use crate::architecture::source;
+
 /// Sections of OWASP ASVS 5.0, and how many items each has.
 const SECTIONS: &[(&str, usize)] = &[
     ("6.1", 3),
@@ -38,7 +40,7 @@ const SECTIONS: &[(&str, usize)] = &[
 fn every_item_has_its_line_and_every_test_exists() -> Result<()> {
     let page = std::fs::read_to_string(workspace().join("docs/asvs.md"))?;
     let (mut items, mut missing) = (BTreeSet::new(), Vec::new());
-    let tests = names_of_tests()?;
+    let tests = names_of_tests();
     for line in page.lines().filter(|line| line.starts_with('|') && line.contains('.')) {
         let cells: Vec<&str> = line.split(" | ").collect();
         let [item, met, how] = cells.as_slice() else { continue };
@@ -80,35 +82,17 @@ fn numbers(cell: &str) -> Result<Vec<String>> {
 }
 
 /// Whether it is the core's, a part of its file's path, its name.
-fn names_of_tests() -> Result<BTreeSet<(bool, String, String)>> {
+fn names_of_tests() -> BTreeSet<(bool, String, String)> {
     let mut found = BTreeSet::new();
     for (folder, is_core) in [("auth-core/src", true), ("tests/behaviour", false)] {
-        collect(&workspace().join(folder), is_core, &mut found)?;
-    }
-    Ok(found)
-}
-
-fn collect(
-    folder: &Path,
-    is_core: bool,
-    found: &mut BTreeSet<(bool, String, String)>,
-) -> Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, is_core, found)?;
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            let text = std::fs::read_to_string(&path)?;
-            let parts: Vec<String> = path
-                .with_extension("")
-                .components()
-                .map(|part| part.as_os_str().to_string_lossy().into_owned())
-                .collect();
-            let names = text.split("fn ").skip(1).filter_map(|rest| rest.split_once("()"));
+        for source in source::tree(&workspace(), Path::new(folder)) {
+            let path = source.path.trim_end_matches(".rs");
+            let names = source.text.split("fn ").skip(1).filter_map(|rest| rest.split_once("()"));
             for (name, _) in names {
-                found.extend(parts.iter().map(|part| (is_core, part.clone(), name.to_owned())));
+                let parts = path.split('/');
+                found.extend(parts.map(|part| (is_core, part.to_owned(), name.to_owned())));
             }
         }
     }
-    Ok(())
+    found
 }

@@ -39,7 +39,7 @@ impl Broker {
         at: &At<'_>,
     ) -> Result<Option<KnownBrowser>, BrokerError> {
         let Some(cookie) = at.device.known else { return Ok(None) };
-        Ok(KnownBrowser::recognise(&self.hash_key().await?, cookie, name))
+        Ok(KnownBrowser::recognise(self.hash_key().await?, cookie, name))
     }
 
     /// What the browser is to keep, so that it is known the next time. The login is over already:
@@ -51,7 +51,7 @@ impl Broker {
     ) -> Option<String> {
         let name = completed.typed_name()?;
         match self.hash_key().await {
-            Ok(key) => Some(login::remember(&key, at.device.known, name, self.random.as_ref())),
+            Ok(key) => Some(login::remember(key, at.device.known, name, self.random.as_ref())),
             Err(error) => {
                 tracing::error!(%error, "a browser was not remembered");
                 None

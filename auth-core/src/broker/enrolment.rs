@@ -130,7 +130,7 @@ impl Broker {
         let codes = RecoveryCode::generate_set(self.random.as_ref());
         let records = codes
             .iter()
-            .map(|code| RecoveryCodeRecord { account, hash: code.hash(&key, account.0) })
+            .map(|code| RecoveryCodeRecord { account, hash: code.hash(key, account.0) })
             .collect();
         let shown = codes.iter().map(|code| Secret::new(code.expose().to_string())).collect();
         Ok((records, shown))

@@ -15,6 +15,7 @@ mod directory_person;
 mod enrolment;
 mod first_factor;
 mod grace;
+mod hash_key;
 pub mod identities;
 mod identity_moves;
 pub mod migration;
@@ -266,6 +267,7 @@ pub struct Broker {
     connectors: Connectors,
     settings: BrokerSettings,
     sources: SourceLimit,
+    hash_key: hash_key::StoredHashKey,
     notice: Option<Arc<dyn SecurityNotice>>,
     #[cfg(feature = "passkey")]
     passkeys: Option<crate::factor::passkey::Passkeys>,
@@ -289,6 +291,7 @@ impl Broker {
             connectors,
             settings,
             sources,
+            hash_key: hash_key::StoredHashKey::default(),
             notice: None,
             #[cfg(feature = "passkey")]
             passkeys: None,

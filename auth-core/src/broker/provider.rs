@@ -50,6 +50,7 @@ pub use preview::ClaimsPreview;
 pub use session_api::{ExchangedSession, SessionApiError};
 
 use crate::audit::AuditRecord;
+use crate::broker::hash_key::StoredHashKey;
 use crate::clock::{Clock, Timestamp};
 use crate::handoff::claim_rule::ClaimRule;
 use crate::handoff::client::Client;
@@ -57,7 +58,7 @@ use crate::handoff::client_session::SessionLengths;
 use crate::handoff::discovery::{self, BrokerMetadata};
 use crate::handoff::issuer::Issuer;
 use crate::handoff::signing_key_set::RotationPolicy;
-use crate::key_ring::{HashKey, KeyRing};
+use crate::key_ring::KeyRing;
 use crate::random::Random;
 use crate::store::{SessionId, Store};
 use client_directory::ClientDirectory;
@@ -110,8 +111,7 @@ pub struct Provider {
     rotation: RotationPolicy,
     further_claims: bool,
     recheck: Option<Arc<dyn AccountRecheck>>,
-    /// Opened at its first use: it never changes.
-    hash_key: tokio::sync::OnceCell<HashKey>,
+    hash_key: StoredHashKey,
 }
 
 impl Provider {
@@ -141,7 +141,7 @@ impl Provider {
             rotation: settings.rotation,
             further_claims: settings.further_claims,
             recheck: None,
-            hash_key: tokio::sync::OnceCell::new(),
+            hash_key: StoredHashKey::default(),
         })
     }
 

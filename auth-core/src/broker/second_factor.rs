@@ -16,12 +16,12 @@ use crate::factor::{
     requirement, totp,
 };
 use crate::handoff::acr::AuthenticationContext;
-use crate::key_ring::{HASH_KEY_NAME, HashKey, SealContext};
+use crate::key_ring::{HashKey, SealContext};
 use crate::login::flow::{self, Demand};
 use crate::login::{FirstFactor, PendingLogin, Stage, throttle};
 use crate::secret::{Secret, Token};
 use crate::session::Session;
-use crate::store::{AccountRecord, Attempt, FactorKind, StoreError, ThrottleRule};
+use crate::store::{AccountRecord, Attempt, FactorKind, ThrottleRule};
 
 /// Wrong codes in a row before the account has to wait.
 const CODES_IN_A_ROW: i64 = 5;
@@ -279,7 +279,7 @@ impl Broker {
             }
         }
         if let Some(recovery) = RecoveryCode::parse(code.expose()) {
-            let hash = recovery.hash(&self.hash_key().await?, account.id.0);
+            let hash = recovery.hash(self.hash_key().await?, account.id.0);
             let consumed = self.store.consume_recovery_code(account.id, hash).await?;
             if let Some(passed) = PassedFactor::recovery(recovery, consumed, account.id) {
                 let event = AuditRecord::new(at.now, "factor.recovery_code_used")
@@ -303,14 +303,9 @@ impl Broker {
             .map_err(|error| BrokerError::Internal(format!("{table} {row}: {error}")))
     }
 
-    pub(super) async fn hash_key(&self) -> Result<HashKey, BrokerError> {
-        let stored = self.store.named_value(HASH_KEY_NAME).await?.ok_or_else(|| {
-            BrokerError::Store(StoreError::Corrupt {
-                message: format!("the named value {HASH_KEY_NAME:?} is missing"),
-            })
-        })?;
-        HashKey::open(&self.ring, &stored)
-            .map_err(|error| BrokerError::Internal(format!("{HASH_KEY_NAME}: {error}")))
+    /// The key of keyed hashes.
+    pub(super) async fn hash_key(&self) -> Result<&HashKey, BrokerError> {
+        Ok(self.hash_key.get(self.store.as_ref(), &self.ring).await?)
     }
 }
 

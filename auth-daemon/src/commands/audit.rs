@@ -72,7 +72,7 @@ async fn export(
     until: Option<Timestamp>,
     file: Option<PathBuf>,
 ) -> anyhow::Result<Exit> {
-    let mut out: Box<dyn Write + Send> = match &file {
+    let mut out: Box<dyn Write> = match &file {
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
             let file = file.with_context(|| {
@@ -80,7 +80,7 @@ async fn export(
             })?;
             Box::new(BufWriter::new(file))
         }
-        None => Box::new(BufWriter::new(std::io::stdout())),
+        None => Box::new(std::io::stdout().lock()),
     };
     let mut after = Some(0);
     loop {

@@ -6,14 +6,11 @@ use auth_core::random::SystemRandom;
 use auth_core::secret::Token;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
+use super::cookie::{cookie, set_cookie};
 use crate::app::App;
 use crate::error::PublicError;
-
-/// Seconds: 400 days, the longest that browsers keep a cookie.
-pub(crate) const LONGEST: u64 = 400 * 24 * 60 * 60;
 
 /// The secret in the login cookie; a fresh one when the browser had none.
 pub(crate) struct Browser {
@@ -29,15 +26,7 @@ impl Browser {
     /// Sets the cookie if this browser has none yet.
     pub(crate) fn remember(&self, mut response: Response) -> Response {
         if self.fresh {
-            let secure = if self.secure { "; Secure" } else { "" };
-            let cookie = format!(
-                "{}={}; Path=/; HttpOnly; SameSite=Lax{secure}",
-                self.name,
-                self.secret.expose()
-            );
-            if let Ok(value) = HeaderValue::from_str(&cookie) {
-                response.headers_mut().append(header::SET_COOKIE, value);
-            }
+            set_cookie(&mut response, self.secure, self.name, self.secret.expose(), None);
         }
         response
     }
@@ -67,18 +56,4 @@ impl FromRequestParts<Arc<App>> for Browser {
         let last_used = cookie(&parts.headers, app.site.last_used_cookie()).map(str::to_owned);
         Ok(Self { secret, last_used, fresh, name, secure: app.site.secure })
     }
-}
-
-/// The value of the cookie `name`; none when it is there twice with different values.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut found = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(key, _)| *key == name)
-        .map(|(_, value)| value);
-    let first = found.next()?;
-    found.all(|other| other == first).then_some(first)
 }

@@ -9,10 +9,9 @@ use auth_core::clock::Timestamp;
 use auth_core::secret::Token;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
-use super::browser::{LONGEST, cookie};
+use super::cookie::{LONGEST, cookie, set_cookie};
 use crate::app::App;
 
 /// What the browser's own cookies say of it; nothing of it is checked yet.
@@ -38,20 +37,12 @@ impl DeviceCookies {
     /// Sets what the browser is to keep after this login.
     pub(crate) fn set(&self, response: &mut Response, completed: &Completed, now: Timestamp) {
         if let Some(known) = &completed.known_browser {
-            self.append(response, self.known_name, known, LONGEST);
+            set_cookie(response, self.secure, self.known_name, known, Some(LONGEST));
         }
         if let Some(made) = &completed.device {
             let seconds = made.expires_at.since(now).as_secs();
-            self.append(response, self.device_name, made.token.expose(), seconds);
-        }
-    }
-
-    fn append(&self, response: &mut Response, name: &str, value: &str, seconds: u64) {
-        let secure = if self.secure { "; Secure" } else { "" };
-        let cookie =
-            format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
-        if let Ok(value) = HeaderValue::from_str(&cookie) {
-            response.headers_mut().append(header::SET_COOKIE, value);
+            let token = made.token.expose();
+            set_cookie(response, self.secure, self.device_name, token, Some(seconds));
         }
     }
 }

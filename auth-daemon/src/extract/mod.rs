@@ -3,6 +3,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod client_ip;
+pub(crate) mod cookie;
 pub(crate) mod device;
 pub(crate) mod origin;
 pub(crate) mod proxied;

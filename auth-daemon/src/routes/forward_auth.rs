@@ -24,7 +24,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::app::App;
 use crate::error::{self, PublicError};
-use crate::extract::browser::cookie;
+use crate::extract::cookie::{cookie, set_cookie};
 use crate::extract::origin::RequestOrigin;
 use crate::extract::proxied::{MaybeProxied, Proxied};
 use crate::pages;
@@ -123,7 +123,8 @@ pub(super) async fn callback(
     let back = back.and_then(|path| own.at_path(&path)).or_else(|| own.at_path("/"));
     let mut response = see(&back.ok_or(PublicError::Internal)?.to_string());
     let seconds = opened.lifetime.as_secs();
-    set_cookie(&mut response, session_cookie(&own), opened.token.expose(), seconds, &own);
+    let (name, token) = (session_cookie(&own), opened.token.expose());
+    set_cookie(&mut response, own.is_https(), name, token, Some(seconds));
     Ok(response)
 }
 
@@ -141,7 +142,8 @@ fn begin(
     let state = URL_SAFE_NO_PAD.encode(back);
     let mut response = see(&app.provider.forward_auth_request(client, own, &secret, &state));
     if fresh {
-        set_cookie(&mut response, login_cookie(own), secret.expose(), 86_400, own);
+        let (name, secret) = (login_cookie(own), secret.expose());
+        set_cookie(&mut response, own.is_https(), name, secret, Some(86_400));
     }
     response
 }
@@ -164,15 +166,6 @@ fn session_cookie(url: &ProtectedUrl) -> &'static str {
 
 fn login_cookie(url: &ProtectedUrl) -> &'static str {
     if url.is_https() { "__Host-auth_forward_login" } else { "auth_forward_login" }
-}
-
-fn set_cookie(response: &mut Response, name: &str, value: &str, seconds: u64, of: &ProtectedUrl) {
-    let secure = if of.is_https() { "; Secure" } else { "" };
-    let cookie =
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
-    if let Ok(value) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
 }
 
 fn see(location: &str) -> Response {

@@ -9,7 +9,7 @@ use auth_core::handoff::logout::{LogoutRefusal, LogoutRequest, LogoutTarget};
 use auth_core::session::Session;
 use axum::Form;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tower_sessions::Session as CookieSession;
@@ -18,6 +18,7 @@ use super::{content_policy, onward, saml};
 use crate::app::App;
 use crate::error::{self, PublicError};
 use crate::extract::browser::Browser;
+use crate::extract::cookie::set_cookie;
 use crate::extract::origin::RequestOrigin;
 use crate::extract::signed_in::SignedIn;
 use crate::pages;
@@ -137,15 +138,8 @@ async fn end(
         (None, Some(post)) => saml::carry(&post),
         (None, None) => signed_out(None),
     };
-    let secure = if app.site.secure { "; Secure" } else { "" };
     // tower-sessions' own removal lacks `Secure`, and browsers pass over it for a `__Host-` name.
-    let removal = format!(
-        "{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}",
-        app.site.session_cookie()
-    );
-    if let Ok(value) = HeaderValue::from_str(&removal) {
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
+    set_cookie(&mut response, app.site.secure, app.site.session_cookie(), "", Some(0));
     Ok(response)
 }
 

@@ -87,20 +87,28 @@ pub(super) fn update(c: &Connection, account: &AccountRecord) -> Result<bool, St
     Ok(true)
 }
 
-const UPDATE: &str = "UPDATE account SET username = ?3, username_key = ?4, email = ?5, email_key = ?6, \
-     email_verified = ?7, first_name = ?8, last_name = ?9, nickname = ?10, position = ?11, \
-     locale = ?12, active = ?13, inactive_reason = ?14, roles = ?15, groups = ?16, \
-     updated_at = ?17, last_login_at = ?18, checked_at = ?19, version = version + 1 \
-     WHERE id = ?1 AND version = ?2";
+/// What every update sets, up to the condition that both statements share.
+macro_rules! set_but_names {
+    () => {
+        "email = ?5, email_verified = ?7, first_name = ?8, last_name = ?9, nickname = ?10, \
+         position = ?11, locale = ?12, active = ?13, inactive_reason = ?14, roles = ?15, \
+         groups = ?16, updated_at = ?17, last_login_at = ?18, checked_at = ?19, \
+         version = version + 1 WHERE id = ?1 AND version = ?2"
+    };
+}
+
+const UPDATE: &str = concat!(
+    "UPDATE account SET username = ?3, username_key = ?4, email_key = ?6, ",
+    set_but_names!()
+);
 
 /// Of an account that keeps its names. SQLite writes the index of every column that a statement
 /// sets, whether or not its value changes. (`+`: only the id is to be looked up.)
-const UPDATE_BUT_NAMES: &str = "UPDATE account SET email = ?5, \
-     email_verified = ?7, first_name = ?8, last_name = ?9, nickname = ?10, position = ?11, \
-     locale = ?12, active = ?13, inactive_reason = ?14, roles = ?15, groups = ?16, \
-     updated_at = ?17, last_login_at = ?18, checked_at = ?19, version = version + 1 \
-     WHERE id = ?1 AND version = ?2 AND +username = ?3 AND +username_key = ?4 \
-     AND +email_key IS ?6";
+const UPDATE_BUT_NAMES: &str = concat!(
+    "UPDATE account SET ",
+    set_but_names!(),
+    " AND +username = ?3 AND +username_key = ?4 AND +email_key IS ?6"
+);
 
 /// Adds an account with version 1; `numeric_id` none takes the next number. Returns the number.
 pub(super) fn insert(

@@ -15,15 +15,15 @@ pub(super) struct Wall {
     pub(super) never: &'static [&'static [&'static str]],
 }
 
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Relative to the workspace, with `/`.
-    pub(super) path: String,
-    text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     code: String,
 }
 
 /// All Rust files of a folder.
-pub(super) fn tree(root: &Path, folder: &Path) -> Vec<Source> {
+pub(crate) fn tree(root: &Path, folder: &Path) -> Vec<Source> {
     let mut sources = Vec::new();
     let entries = std::fs::read_dir(root.join(folder))
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));

@@ -41,9 +41,7 @@ impl Browser {
     /// # Errors
     /// The HTTP client cannot be built.
     pub fn new() -> Result<Self> {
-        let jar = Arc::new(Jar::default());
-        let client = client_builder().cookie_provider(jar.clone()).build()?;
-        Ok(Self { client, jar })
+        Self::of(client_builder())
     }
 
     /// A browser without cookies whose requests come from `address`, which has to be one of this
@@ -52,8 +50,11 @@ impl Browser {
     /// # Errors
     /// The HTTP client cannot be built.
     pub fn from_address(address: IpAddr) -> Result<Self> {
+        Self::of(client_builder().local_address(address))
+    }
+
+    fn of(builder: reqwest::ClientBuilder) -> Result<Self> {
         let jar = Arc::new(Jar::default());
-        let builder = client_builder().local_address(address);
         Ok(Self { client: builder.cookie_provider(jar.clone()).build()?, jar })
     }
 

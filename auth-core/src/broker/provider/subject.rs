@@ -6,24 +6,13 @@ use super::{Provider, ProviderError};
 use crate::handoff::client::Client;
 use crate::handoff::id_token::IdTokenHint;
 use crate::handoff::subject;
-use crate::key_ring::{HASH_KEY_NAME, HashKey};
-use crate::store::{AccountId, SessionId, StoreError};
+use crate::key_ring::HashKey;
+use crate::store::{AccountId, SessionId};
 
 impl Provider {
     /// The key of keyed hashes.
     pub(super) async fn hash_key(&self) -> Result<&HashKey, ProviderError> {
-        self.hash_key
-            .get_or_try_init(|| async {
-                let stored = self.store.named_value(HASH_KEY_NAME).await?;
-                let stored = stored.ok_or_else(|| StoreError::Corrupt {
-                    message: format!("the named value {HASH_KEY_NAME:?} is missing"),
-                })?;
-                HashKey::open(&self.ring, &stored).map_err(|source| ProviderError::Sealed {
-                    what: HASH_KEY_NAME.to_owned(),
-                    source,
-                })
-            })
-            .await
+        Ok(self.hash_key.get(self.store.as_ref(), &self.ring).await?)
     }
 
     /// The subject identifier under which `client` knows the account.

@@ -24,7 +24,7 @@ use crate::handoff::authorization::AuthorizationResponse;
 use crate::handoff::client::{ClientSettings, SessionKind};
 use crate::handoff::oauth_error::OAuthError;
 use crate::handoff::signing_key::SigningAlgorithm;
-use crate::key_ring::HASH_KEY_NAME;
+use crate::key_ring::{HASH_KEY_NAME, HashKey};
 use crate::random::SystemRandom;
 use crate::secret::{Secret, TokenHash};
 use crate::session::Session;
